@@ -1,0 +1,117 @@
+"""What can stop a pool, a run or the program; each message ends with what to do where that is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from licensesync.model import Problem, Reading
+
+
+class LicenseSyncError(Exception):
+    """The base of everything that this program raises on purpose."""
+
+
+class ProblemsError(LicenseSyncError):
+    """Something that people wrote cannot be used. `.problems` has each problem with its place, in file order."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = tuple(problems)
+
+
+class SettingsError(ProblemsError):
+    """The settings file cannot be used."""
+
+
+class InventoryError(ProblemsError):
+    """The inventory cannot be used."""
+
+
+class CredentialsError(LicenseSyncError):
+    """A credential is missing or cannot be read; the message names all of them and never their contents."""
+
+
+class LedgerError(LicenseSyncError):
+    """The ledger cannot be used."""
+
+
+class Locked(LicenseSyncError):
+    """Another run holds the lock."""
+
+
+class ProvenanceError(LicenseSyncError):
+    """The inventory cannot be had from where the settings say."""
+
+
+class IncompleteObservation(LicenseSyncError):
+    """A pool was not read whole; `.reading` says whether any of it was read."""
+
+    def __init__(self, message: str, reading: Reading = Reading.PARTIAL) -> None:
+        super().__init__(message)
+        self.reading = reading
+
+
+class ApiError(LicenseSyncError):
+    """The service did not do what was asked. `status` is the HTTP status, None where there was no answer."""
+
+    transient = False
+    leaves_write_unknown = False
+
+    def __init__(
+        self, message: str, *, status: int | None = None, code: str = "", retry_after: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.retry_after = retry_after
+
+
+class Unauthorized(ApiError):
+    """The bearer or the session is not accepted, even after one fresh login."""
+
+
+class StaleBearer(Unauthorized):
+    """The OAuth token is not accepted (any more)."""
+
+
+class StaleSession(Unauthorized):
+    """The VZ-M2M session is not accepted (any more)."""
+
+
+class LoginRejected(Unauthorized):
+    """The service rejects the credentials: no further login is tried with them."""
+
+
+class RequestRejected(ApiError):
+    """The service understood and says no: asking again will not help."""
+
+
+class NoSuchResource(RequestRejected):
+    """The service knows no such address: the call may have another form there."""
+
+
+class RateLimited(ApiError):
+    """Too many requests; nothing was done."""
+
+    transient = True
+
+
+class ServerBroken(ApiError):
+    """The service failed (5xx); whether a write took effect is not known."""
+
+    transient = True
+    leaves_write_unknown = True
+
+
+class Unreachable(ApiError):
+    """No answer; whether a write took effect is not known."""
+
+    transient = True
+    leaves_write_unknown = True
+
+
+class UnexpectedReply(ApiError):
+    """Success around a body that is not the documented one; whether a write took effect is not known."""
+
+    transient = True
+    leaves_write_unknown = True

@@ -1,0 +1,1 @@
+"""A ThingSpace in memory, for tests, demonstrations and drills. It is not Verizon."""

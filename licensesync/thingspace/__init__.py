@@ -1,0 +1,1 @@
+"""The ThingSpace side: requests, answers, products."""
