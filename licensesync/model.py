@@ -113,6 +113,7 @@ class OutcomeReason(StrEnum):
     BATCH_REJECTED = "batch-rejected"
     RATE_LIMITED = "rate-limited"
     NOT_LOGGED_IN = "not-logged-in"
+    CREDENTIALS_REJECTED = "credentials-rejected"
 
 
 class PlanVerdict(StrEnum):
@@ -221,7 +222,7 @@ class Approval:
 class Desired:
     """Who should hold a license of a pool today, as the inventory says.
 
-    `wanted` iterates in the order of the inventory. `dormant` are named for this pool, but not for this day.
+    `wanted` iterates in the order of the inventory and answers `in` quickly (a dict or a set). `dormant` are named for this pool, but not for this day.
     `entries` knows every device that the inventory names anywhere, under this product's identifier.
     """
 
@@ -249,6 +250,18 @@ class Observed:
 
     holders: AbstractSet[DeviceId]
     capacity: Capacity
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What one pass goes by: the day (UTC) that it plans for, whether removals are wanted, which sets of them pass.
+
+    `allowed` holds hashes of refusals, or their first digits, at least eight, in lower case.
+    """
+
+    today: date
+    removals: bool = True
+    allowed: AbstractSet[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,6 +343,12 @@ class Plan:
     def held_for(self, *reasons: HeldReason) -> tuple[Held, ...]:
         """What is held for one of these reasons."""
         return tuple(held for held in self.held if held.reason in reasons)
+
+    @property
+    def observed(self) -> int:
+        """How many devices were seen to hold a license."""
+        surplus = len(self.of(Verb.REMOVE)) + sum(held.action.verb is Verb.REMOVE for held in self.held)
+        return self.kept + surplus
 
     @property
     def verdict(self) -> PlanVerdict:
@@ -424,7 +443,13 @@ class PoolReport:
     outcomes: tuple[Outcome, ...] = ()
     held: tuple[Held, ...] = ()
     stopped: bool = False
-    credentials_rejected: bool = False
+
+    @property
+    def credentials_rejected(self) -> bool:
+        """Whether the service rejected the login, before or in the middle of this pool's run."""
+        if isinstance(self.plan, Unread):
+            return self.plan.credentials_rejected
+        return any(outcome.reason is OutcomeReason.CREDENTIALS_REJECTED for outcome in self.outcomes)
 
     def count(self, kind: OutcomeKind) -> int:
         return sum(outcome.kind is kind for outcome in self.outcomes)
