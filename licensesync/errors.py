@@ -51,6 +51,10 @@ class IncompleteObservation(LicenseSyncError):
         self.reading = reading
 
 
+class BatchRejected(LicenseSyncError):
+    """The service did nothing because it rejects the batch as a whole, perhaps for one of its devices."""
+
+
 class ApiError(LicenseSyncError):
     """The service did not do what was asked. `status` is the HTTP status, None where there was no answer."""
 

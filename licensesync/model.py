@@ -110,7 +110,7 @@ class OutcomeReason(StrEnum):
     UNDOCUMENTED_WORD = "undocumented-word"
     NO_EFFECT = "no-effect"
     REJECTED_BY_SERVICE = "rejected-by-service"
-    BATCH_REJECTED = "batch-rejected"
+    ACCOUNT_REJECTED = "account-rejected"
     RATE_LIMITED = "rate-limited"
     NOT_LOGGED_IN = "not-logged-in"
     CREDENTIALS_REJECTED = "credentials-rejected"
@@ -222,7 +222,8 @@ class Approval:
 class Desired:
     """Who should hold a license of a pool today, as the inventory says.
 
-    `wanted` iterates in the order of the inventory and answers `in` quickly (a dict or a set). `dormant` are named for this pool, but not for this day.
+    `wanted` iterates in the order of the inventory and answers `in` quickly (a dict or a set).
+    `dormant` are named for this pool, but not for this day.
     `entries` knows every device that the inventory names anywhere, under this product's identifier.
     """
 
@@ -437,12 +438,19 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class PoolReport:
-    """What became of one pool in a run; `plan` is the plan as it was carried out, `held` what is held at the end."""
+    """What became of one pool in a run; of `plan` as it was carried out: its actions were sent, its held are held."""
 
     plan: Plan | Unread
     outcomes: tuple[Outcome, ...] = ()
-    held: tuple[Held, ...] = ()
-    stopped: bool = False
+
+    @property
+    def held(self) -> tuple[Held, ...]:
+        return self.plan.held if isinstance(self.plan, Plan) else ()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether something was left undone because the run had to end."""
+        return any(held.reason is HeldReason.STOPPING for held in self.held)
 
     @property
     def credentials_rejected(self) -> bool:

@@ -1,0 +1,108 @@
+"""One run: observe, plan, guard, submit, tell. It knows no product, no HTTP and no clock of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
+
+from licensesync import guard, planner
+from licensesync.errors import ApiError, IncompleteObservation, LoginRejected
+from licensesync.model import (
+    Desired,
+    DeviceId,
+    Memory,
+    Observed,
+    Outcome,
+    Plan,
+    Policy,
+    Pool,
+    PoolReport,
+    Reading,
+    Report,
+    RunPlan,
+    Unread,
+    Verb,
+)
+from licensesync.submission import Sender, Sending, carry_out
+
+
+class Observer(Protocol):
+    """What can say who holds a license of a pool."""
+
+    @property
+    def pool(self) -> Pool: ...
+
+    async def observe(self, known: Collection[DeviceId], progress: Callable[[int, int | None], None]) -> Observed:
+        """Who holds a license, proved whole. Raises IncompleteObservation or ApiError."""
+        ...
+
+
+class Journal(Protocol):
+    """What is told while a run goes on."""
+
+    def reading(self, pool: str, seen: int, expected: int | None) -> None: ...
+    def read(self, pool: Pool, observed: Observed) -> None: ...
+    def planned(self, plan: Plan | Unread) -> None: ...
+    def sending(self, pool: str, verb: Verb, settled: int, of: int) -> None: ...
+    def settled(self, pool: Pool, outcomes: Sequence[Outcome]) -> None: ...
+    def reconciled(self, report: PoolReport) -> None: ...
+
+
+class LicenseService(Observer, Sender, Protocol):
+    """What can say and change who holds a license of a pool."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One pool of a pass: what is wanted of it, what is remembered of it, and who can read it."""
+
+    service: Observer
+    desired: Desired
+    memory: Memory = field(default_factory=Memory)
+
+
+async def plan(targets: Sequence[Target], policy: Policy, journal: Journal) -> tuple[Plan | Unread, ...]:
+    """The guarded plan of each pool, in their order; pools are read side by side, and one that fails stops no other."""
+    async with asyncio.TaskGroup() as planning:
+        plans = [planning.create_task(_planned(target, policy, journal)) for target in targets]
+    return tuple(each.result() for each in plans)
+
+
+async def carry_out_all(
+    run: str, run_plan: RunPlan, services: Mapping[str, LicenseService], sending: Sending, journal: Journal
+) -> Report:
+    """What became of each pool of the plan: every action sent has one outcome, the rest is held with a reason."""
+    async with asyncio.TaskGroup() as working:
+        reports = [working.create_task(_carried_out(each, services, sending, journal)) for each in run_plan.pools]
+    return Report(run, run_plan, tuple(each.result() for each in reports), sending.now())
+
+
+async def _planned(target: Target, policy: Policy, journal: Journal) -> Plan | Unread:
+    pool = target.service.pool
+    try:
+        observed = await target.service.observe(target.desired.wanted, partial(journal.reading, pool.name))
+    except IncompleteObservation as error:
+        planned: Plan | Unread = Unread(pool, error.reading, str(error))
+    except ApiError as error:
+        planned = Unread(pool, Reading.UNREAD, str(error), credentials_rejected=isinstance(error, LoginRejected))
+    else:
+        journal.read(pool, observed)
+        wished = planner.plan(pool, target.desired, observed, policy, target.memory)
+        removed = target.memory.removed_in_past_day
+        planned = guard.judge(wished, removed_in_past_day=removed, allowed=policy.allowed)
+    journal.planned(planned)
+    return planned
+
+
+async def _carried_out(
+    planned: Plan | Unread, services: Mapping[str, LicenseService], sending: Sending, journal: Journal
+) -> PoolReport:
+    if isinstance(planned, Unread):
+        report = PoolReport(planned)
+    else:
+        report = await carry_out(planned, services[planned.pool.name], sending, journal)
+    journal.reconciled(report)
+    return report

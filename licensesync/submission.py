@@ -1,0 +1,189 @@
+"""Carries out the plan of one pool: batches sent side by side, every device settled, the rest held with a reason."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from licensesync import planner
+from licensesync.errors import ApiError, BatchRejected, IncompleteObservation
+from licensesync.model import (
+    Action,
+    Capacity,
+    DeviceId,
+    Held,
+    HeldReason,
+    Outcome,
+    OutcomeKind,
+    OutcomeReason,
+    Plan,
+    Pool,
+    PoolReport,
+    Verb,
+)
+
+UNANSWERED_IN_A_ROW = 3
+UPGRADE_TAKES = timedelta(hours=24)
+
+HOPELESS = {
+    OutcomeReason.ACCOUNT_REJECTED: HeldReason.STOPPING,
+    OutcomeReason.CREDENTIALS_REJECTED: HeldReason.STOPPING,
+    OutcomeReason.NOT_LOGGED_IN: HeldReason.STOPPING,
+    OutcomeReason.NO_CAPACITY: HeldReason.NO_CAPACITY,
+}
+"""Outcomes after which the next batch would fare no better, and why what is left is held then."""
+
+
+class Sender(Protocol):
+    """What can change who holds a license of a pool."""
+
+    @property
+    def pool(self) -> Pool: ...
+
+    async def capacity(self) -> Capacity:
+        """The service's counts of this moment. Raises ApiError or IncompleteObservation."""
+        ...
+
+    async def submit(self, batch: Sequence[Action]) -> list[Outcome]:
+        """One outcome for each action of the batch, which has one verb. Raises BatchRejected if nothing was done."""
+        ...
+
+    async def look_up(self, devices: Sequence[DeviceId]) -> Mapping[DeviceId, bool]:
+        """Whether these devices hold a license; what is not known is left out. Raises ApiError."""
+        ...
+
+
+class Witness(Protocol):
+    """What is told while batches are sent."""
+
+    def sending(self, pool: str, verb: Verb, settled: int, of: int) -> None:
+        """So many of the actions of this verb are settled."""
+
+    def settled(self, pool: Pool, outcomes: Sequence[Outcome]) -> None:
+        """A batch is settled: one outcome for each of its devices."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """How batches are sent: devices in each, how many at once, when to stop, what the time is."""
+
+    batch_size: int
+    at_once: int
+    stop: asyncio.Event
+    now: Callable[[], datetime]
+
+
+async def carry_out(plan: Plan, sender: Sender, sending: Sending, witness: Witness) -> PoolReport:
+    """Removals first, then assignments into what is free, then into what the removals freed by the service's count."""
+    work = _Work(sender, sending, witness)
+    await work.send(plan.of(Verb.REMOVE))
+    await work.send(plan.of(Verb.ASSIGN))
+    awaiting = plan.held_for(HeldReason.AWAITING_REMOVALS)
+    kept_back = [held for held in plan.held if held.reason is not HeldReason.AWAITING_REMOVALS]
+    if work.removed_something() and not work.halted:
+        await work.send_into_what_is_free([held.action for held in awaiting])
+    else:
+        kept_back += awaiting
+    sent = tuple(outcome.action for outcome in work.outcomes)
+    return PoolReport(replace(plan, actions=sent, held=(*kept_back, *work.held)), tuple(work.outcomes))
+
+
+@dataclass(slots=True)
+class _Work:
+    """What was sent of one plan and what became of it."""
+
+    sender: Sender
+    sending: Sending
+    witness: Witness
+    outcomes: list[Outcome] = field(default_factory=list)
+    held: list[Held] = field(default_factory=list)
+    halted: HeldReason | None = None
+    unanswered: int = 0
+
+    async def send(self, actions: Sequence[Action]) -> None:
+        """Send actions of one verb, several batches at once; what is not sent any more is held."""
+        if not actions:
+            return
+        waiting = planner.batches(actions, self.sending.batch_size)
+        before = len(self.outcomes)
+        self.witness.sending(self.sender.pool.name, actions[0].verb, 0, len(actions))
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(min(self.sending.at_once, len(actions))):
+                workers.create_task(self._send_batches(waiting, before, len(actions)))
+        self.held += [Held(action, self._why_not_sent()) for batch in waiting for action in batch]
+
+    async def send_into_what_is_free(self, actions: Sequence[Action]) -> None:
+        """Send as many as the service says are free now; the rest is held."""
+        try:
+            free = (await self.sender.capacity()).free
+        except (ApiError, IncompleteObservation):
+            self.held += [Held(action, HeldReason.AWAITING_REMOVALS) for action in actions]
+            return
+        await self.send(actions[:free])
+        self.held += [Held(action, HeldReason.NO_CAPACITY) for action in actions[free:]]
+
+    def removed_something(self) -> bool:
+        return any(each.action.verb is Verb.REMOVE and each.kind is OutcomeKind.DONE for each in self.outcomes)
+
+    async def _send_batches(self, waiting: Iterator[tuple[Action, ...]], before: int, of: int) -> None:
+        while not self._must_stop() and (batch := next(waiting, None)):
+            settled = await self._settled(batch)
+            self._learn_from(settled)
+            self.outcomes += settled
+            self.witness.settled(self.sender.pool, settled)
+            self.witness.sending(self.sender.pool.name, batch[0].verb, len(self.outcomes) - before, of)
+
+    def _must_stop(self) -> bool:
+        return self.halted is not None or self.sending.stop.is_set()
+
+    def _why_not_sent(self) -> HeldReason:
+        return self.halted or HeldReason.STOPPING
+
+    def _learn_from(self, settled: Sequence[Outcome]) -> None:
+        """Whether the next batch can fare better than this one."""
+        hopeless = [HOPELESS[each.reason] for each in settled if each.reason in HOPELESS]
+        self.halted = self.halted or next(iter(hopeless), None)
+        nothing_known = all(each.kind is OutcomeKind.UNKNOWN for each in settled)
+        self.unanswered = self.unanswered + 1 if nothing_known else 0
+        if self.unanswered >= UNANSWERED_IN_A_ROW:
+            self.halted = self.halted or HeldReason.STOPPING
+
+    async def _settled(self, batch: Sequence[Action]) -> list[Outcome]:
+        """One outcome for each action: a batch that is rejected whole is halved, what is unknown is looked up once."""
+        try:
+            outcomes = await self.sender.submit(batch)
+        except BatchRejected as rejection:
+            if len(batch) == 1:
+                return [self._rejected(batch[0], rejection)]
+            half = len(batch) // 2
+            return [*await self._settled(batch[:half]), *await self._settled(batch[half:])]
+        unknown = [outcome.action.device for outcome in outcomes if outcome.kind is OutcomeKind.UNKNOWN]
+        holding = await self._looked_up(unknown) if unknown else {}
+        return [settle(outcome, holding.get(outcome.action.device)) for outcome in outcomes]
+
+    async def _looked_up(self, devices: Sequence[DeviceId]) -> Mapping[DeviceId, bool]:
+        try:
+            return await self.sender.look_up(devices)
+        except ApiError:
+            return {}
+
+    def _rejected(self, action: Action, rejection: BatchRejected) -> Outcome:
+        reason = OutcomeReason.REJECTED_BY_SERVICE
+        return Outcome(action, OutcomeKind.REJECTED, self.sending.now(), reason, str(rejection))
+
+
+def settle(outcome: Outcome, holds: bool | None) -> Outcome:  # noqa: FBT001 - yes, no and "nobody knows" are the answer
+    """An unknown outcome, once it is known whether the device holds a license now (None: it could not be looked up)."""
+    if outcome.kind is not OutcomeKind.UNKNOWN:
+        return outcome
+    upgrading = outcome.reason is OutcomeReason.UPGRADE_PENDING
+    if holds is (outcome.action.verb is Verb.ASSIGN):
+        return replace(outcome, kind=OutcomeKind.DONE, retry_at=None)
+    if upgrading:
+        return replace(outcome, kind=OutcomeKind.PENDING, retry_at=outcome.retry_at or outcome.at + UPGRADE_TAKES)
+    if holds is None:
+        return outcome
+    return replace(outcome, kind=OutcomeKind.FAILED, reason=OutcomeReason.NO_EFFECT)

@@ -1,0 +1,96 @@
+"""The one client of ThingSpace: calls with both tokens, renewed where they expire, repeated where that is harmless."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import stamina
+from stamina.instrumentation import set_on_retry_hooks
+
+from licensesync.errors import ApiError, RateLimited, StaleBearer, StaleSession
+from licensesync.thingspace import transport
+from licensesync.thingspace.login import Credentials, Logins
+from licensesync.thingspace.transport import Bounds, Transport
+from licensesync.thingspace.wire import Call, Read, Write
+
+T = TypeVar("T")
+
+ATTEMPTS = 3
+LONGEST_WAIT = 120.0
+
+set_on_retry_hooks([])
+
+
+class Reader:
+    """A client that can only read: it has no way to write."""
+
+    def __init__(self, transport: Transport, logins: Logins) -> None:
+        self._transport = transport
+        self._logins = logins
+
+    async def read(self, call: Read[T]) -> T:
+        """The call's value; what fails for the moment is asked for again, at most twice. Raises ApiError."""
+        return await self._repeated(call, ApiError)
+
+    async def _repeated(self, call: Call[T], repeatable: type[ApiError]) -> T:
+        def again(error: Exception) -> bool | float:
+            if not isinstance(error, repeatable) or not error.transient:
+                return False
+            if error.retry_after is None:
+                return True
+            return error.retry_after if error.retry_after <= LONGEST_WAIT else False
+
+        async for attempt in stamina.retry_context(
+            on=again, attempts=ATTEMPTS, timeout=None, wait_initial=0.2, wait_max=10.0, wait_jitter=0.3
+        ):
+            with attempt:
+                return await self._authorized(call)
+        raise AssertionError("retry_context ends by returning or raising")  # pragma: no cover - tells mypy so
+
+    async def _authorized(self, call: Call[T]) -> T:
+        """Sent with both tokens; each is renewed at most once when the service says that it has expired."""
+        renewed: set[type[ApiError]] = set()
+        while True:
+            bearer, session = await self._logins.tokens()
+            try:
+                told = await self._transport.send(call, {"Authorization": f"Bearer {bearer}", "VZ-M2M-Token": session})
+            except (StaleBearer, StaleSession) as error:
+                if type(error) in renewed:
+                    raise
+                renewed.add(type(error))
+                if isinstance(error, StaleBearer):
+                    self._logins.forget_bearer(bearer)
+                else:
+                    self._logins.forget_session(session)
+            else:
+                self._logins.used(session)
+                return told
+
+
+class Client(Reader):
+    """A client that can write as well."""
+
+    async def write(self, call: Write[T]) -> T:
+        """The call's value. Repeated only when the service said that it did nothing. Raises ApiError."""
+        return await self._repeated(call, RateLimited)
+
+
+@asynccontextmanager
+async def reading(
+    url: str, bounds: Bounds, credentials: Credentials, environ: Mapping[str, str]
+) -> AsyncIterator[Reader]:
+    """A client for looking only."""
+    async with transport.opened(url, bounds, environ) as opened:
+        yield Reader(opened, Logins(opened, credentials, asyncio.get_running_loop().time))
+
+
+@asynccontextmanager
+async def writing(
+    url: str, bounds: Bounds, credentials: Credentials, environ: Mapping[str, str]
+) -> AsyncIterator[Client]:
+    """A client for a run that changes things."""
+    async with transport.opened(url, bounds, environ) as opened:
+        yield Client(opened, Logins(opened, credentials, asyncio.get_running_loop().time))

@@ -1,0 +1,174 @@
+"""The FOTA product: who holds a license, proved; and what became of each device in a write."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+
+from licensesync.errors import ApiError, BatchRejected, IncompleteObservation, NoSuchResource, RequestRejected
+from licensesync.model import Action, Capacity, DeviceId, Observed, Outcome, Pool, Verb
+from licensesync.thingspace import fota_calls, fota_verdicts
+from licensesync.thingspace.client import Client, Reader
+from licensesync.thingspace.fota_calls import START, StatusForm, StatusPage, Subscription, VerdictRow
+from licensesync.thingspace.walk import (
+    CountChanged,
+    Known,
+    OrderInDoubt,
+    PageUnreadable,
+    Progress,
+    Tally,
+    one_by_one,
+    side_by_side,
+)
+
+WALKS = 3
+PAUSE = 0.3
+
+
+class FotaReader:
+    """Reads the FOTA licenses of one account; it has no way to change them."""
+
+    def __init__(self, pool: Pool, reader: Reader, *, cursors: int, form: StatusForm | None = None) -> None:
+        self.pool = pool
+        self._reader = reader
+        self._cursors = cursors
+        self._forms = tuple(StatusForm) if form is None else (form,)
+
+    async def observe(self, known: Collection[DeviceId], progress: Progress) -> Observed:
+        """Who holds a license, proved whole: as many as the service itself counts. `known` are probable holders.
+
+        Raises IncompleteObservation when that cannot be proved in three walks, ApiError when the service says no.
+        """
+        bought = asyncio.create_task(self._subscription())
+        try:
+            tally = await self._walked_whole(Known.of(known), progress, bought)
+            return Observed(tally.devices, self._capacity(tally.total, tally.assigned, await bought))
+        except RequestRejected:
+            self._refuse_by_event_only(await bought)
+            raise
+        finally:
+            bought.cancel()
+            await asyncio.wait({bought})
+
+    async def capacity(self) -> Capacity:
+        """The service's counts of this moment. Raises ApiError, or IncompleteObservation where it has none."""
+        page = await self._page(START)
+        lacking = page.total is None or page.assigned_licenses is None
+        return self._capacity(page.total, page.assigned_licenses, await self._subscription() if lacking else None)
+
+    async def _walked_whole(self, known: Known, progress: Progress, bought: asyncio.Task[Subscription | None]) -> Tally:
+        """A walk that saw as many devices as the service counts; one that did not is repeated, at most twice."""
+        cursors = self._cursors
+        for walk in range(1, WALKS + 1):
+            try:
+                tally = await self._walked(known, cursors, progress)
+                self._refuse_by_event_only(await bought)
+                self._prove(tally, self._capacity(tally.total, tally.assigned, await bought))
+            except PageUnreadable:
+                raise
+            except IncompleteObservation as doubt:
+                if walk == WALKS:
+                    raise IncompleteObservation(f"{doubt} (after {walk} walks)") from doubt
+                cursors = cursors if isinstance(doubt, CountChanged) else 1
+            else:
+                return tally
+            await asyncio.sleep(PAUSE * walk)
+        raise AssertionError("the last walk returns or raises")  # pragma: no cover - tells mypy so
+
+    async def _walked(self, known: Known, cursors: int, progress: Progress) -> Tally:
+        if cursors > 1 and known.sample:
+            try:
+                return await side_by_side(self._page, known, cursors, progress)
+            except OrderInDoubt:
+                self._cursors = 1
+        return await one_by_one(self._page, progress)
+
+    def _prove(self, tally: Tally, capacity: Capacity) -> None:
+        listed, counted = len(tally.devices), capacity.assigned
+        if abs(listed - counted) > self.pool.tolerance:
+            raise IncompleteObservation(
+                f"the list has {listed} devices, but the service counts {counted} licenses as assigned; "
+                "if they keep differing by as many, set reading: {tolerance: …} for this pool"
+            )
+
+    async def _page(self, cursor: str) -> StatusPage:
+        """A page, by the first form of the call that the service knows; from then on by that form alone."""
+        for form in self._forms:
+            try:
+                page = await self._reader.read(fota_calls.status_page(self.pool.account, cursor, form))
+            except NoSuchResource:
+                if form is self._forms[-1]:
+                    raise
+            else:
+                self._forms = (form,)
+                return page
+        raise AssertionError("the last form returns or raises")  # pragma: no cover - tells mypy so
+
+    async def _subscription(self) -> Subscription | None:
+        """What the account has bought, or None where the service does not tell: then its pages must."""
+        try:
+            return await self._reader.read(fota_calls.subscription(self.pool.account))
+        except ApiError:
+            return None
+
+    def _refuse_by_event_only(self, subscription: Subscription | None) -> None:
+        if subscription and subscription.by_event_only:
+            raise RequestRejected(
+                f"account {self.pool.account} is billed by event only ({subscription.purchase_type}): it has no FOTA "
+                "licenses to assign. Buy monthly licenses (TS-HFOTA-MRC) or take the pool out of the settings"
+            )
+
+    def _capacity(self, total: int | None, assigned: int | None, subscription: Subscription | None) -> Capacity:
+        if subscription:
+            total = subscription.license_count if total is None else total
+            assigned = subscription.license_used_count if assigned is None else assigned
+        if total is None or assigned is None:
+            lacking = "how many licenses there are" if total is None else "how many licenses are assigned"
+            raise IncompleteObservation(f"neither the list nor the subscription says {lacking}")
+        return Capacity(total, assigned)
+
+
+class FotaService(FotaReader):
+    """Reads and changes the FOTA licenses of one account."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        client: Client,
+        *,
+        cursors: int,
+        form: StatusForm | None = None,
+        licenses_path: str = "/licenses",
+    ) -> None:
+        super().__init__(pool, client, cursors=cursors, form=form)
+        self._client = client
+        self._licenses_path = licenses_path
+
+    async def submit(self, batch: Sequence[Action]) -> list[Outcome]:
+        """One outcome for each action of the batch, which has one verb; `unknown` where a look-up must tell.
+
+        Raises BatchRejected when the service did nothing and one of the devices may be the reason.
+        """
+        request = fota_calls.assign if batch[0].verb is Verb.ASSIGN else fota_calls.remove
+        call = request(self.pool.account, [action.device for action in batch], self._licenses_path)
+        try:
+            verdicts = await self._client.write(call)
+        except ApiError as error:
+            if fota_verdicts.may_be_for_one_device(error):
+                raise BatchRejected(str(error)) from error
+            return [fota_verdicts.of_error(action, error, datetime.now(UTC)) for action in batch]
+        told: dict[str, list[VerdictRow]] = defaultdict(list)
+        for row in verdicts.device_list or []:
+            told[row.deviceId].append(row)
+        return [fota_verdicts.of_rows(action, told[action.device], datetime.now(UTC)) for action in batch]
+
+    async def look_up(self, devices: Sequence[DeviceId]) -> Mapping[DeviceId, bool]:
+        """Whether these devices (at most 1 000) hold a license; a device of which nothing is said is left out."""
+        seen = await self._client.read(fota_calls.look_up(self.pool.account, devices))
+        return {
+            DeviceId(row.device_id): row.holds_license
+            for row in seen.device_list or []
+            if row.holds_license is not None
+        }

@@ -1,0 +1,207 @@
+"""The FOTA service's requests and answers, in every documented variant of its field names.
+
+Sources: Verizon's Software Management API reference, versions 1 to 3 (status, assign, remove, subscription, devices).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+from typing import Annotated, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from licensesync.errors import UnexpectedReply
+from licensesync.thingspace.wire import Read, Write, answer_of
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[!-~]+$")]
+
+START = "0"
+
+
+class StatusForm(StrEnum):
+    """How the license status call is addressed: Verizon's pages and its SDK disagree."""
+
+    V3_PATH = "v3-path"
+    V3_QUERY = "v3-query"
+    V1 = "v1"
+
+
+class License(msgspec.Struct):
+    """One row of a status page. `assignmentTime` has three forms; see `wire.moment`."""
+
+    deviceId: Identifier  # noqa: N815 - ThingSpace's name
+    assignmentTime: str | None = None  # noqa: N815 - ThingSpace's name
+
+
+class StatusPage(msgspec.Struct, rename="camel"):
+    """One page of who holds a license: `deviceList`, the counts where it has them, and where the next page starts."""
+
+    account_name: str
+    has_more_data: bool | str
+    total_licenses: Count | None = None
+    total_license: Count | None = None
+    assigned_licenses: Count | None = None
+    last_seen_device_id: int | str | None = None
+    device_list: list[License] | None = None
+
+    @property
+    def licenses(self) -> list[License]:
+        return self.device_list or []
+
+    @property
+    def total(self) -> int | None:
+        """All licenses bought; the smaller where the two spellings contradict each other."""
+        told = [count for count in (self.total_licenses, self.total_license) if count is not None]
+        return min(told, default=None)
+
+    @property
+    def more(self) -> bool:
+        return self.has_more_data is True or str(self.has_more_data).strip().lower() == "true"
+
+    @property
+    def cursor(self) -> str:
+        """Where the next page starts, as the server says it; `0` where it says nothing."""
+        return str(self.last_seen_device_id or START)
+
+
+class Subscription(msgspec.Struct, rename="camel"):
+    """What the account has bought: `TS-HFOTA-MRC` is a number of licenses a month, `TS-HFOTA-EVNT` pay by event."""
+
+    account_name: str | None = None
+    purchase_type: str | None = None
+    license_count: Count | None = None
+    license_used_count: Count | None = None
+
+    @property
+    def by_event_only(self) -> bool:
+        kinds = {kind.strip().upper() for kind in (self.purchase_type or "").split(",")}
+        return any(kind.endswith("-EVNT") for kind in kinds) and kinds <= {"", "TS-HFOTA-EVNT"}
+
+
+class VerdictRow(msgspec.Struct):
+    """What the service says of one device in a write. The reason's name is spelled in every way that was seen."""
+
+    deviceId: str  # noqa: N815 - ThingSpace's name
+    status: str | None = None
+    resultReason: str | None = None  # noqa: N815 - ThingSpace's name
+    Reason: str | None = None
+    reason: str | None = None
+    ResultReason: str | None = None
+    nextAttemptTime: str | None = None  # noqa: N815 - ThingSpace's name
+
+    @property
+    def words(self) -> str:
+        return self.resultReason or self.Reason or self.reason or self.ResultReason or ""
+
+
+class Verdicts(msgspec.Struct, rename="camel"):
+    """The answer to assign and remove: a row a device, in no particular order, perhaps not for each."""
+
+    account_name: str | None = None
+    device_list: list[VerdictRow] | None = None
+
+
+class SeenDevice(msgspec.Struct, rename="camel"):
+    """What the device look-up says of one device."""
+
+    device_id: str
+    license_assigned: bool | str | None = None
+
+    @property
+    def holds_license(self) -> bool | None:
+        written = str(self.license_assigned).strip().lower()
+        return {"true": True, "false": False}.get(written)
+
+
+class SeenDevices(msgspec.Struct, rename="camel"):
+    account_name: str | None = None
+    device_list: list[SeenDevice] | None = None
+
+
+Told = TypeVar("Told", StatusPage, Subscription, Verdicts, SeenDevices)
+
+_read_page = answer_of(StatusPage, "FOTA license status")
+_read_subscription = answer_of(Subscription, "FOTA subscription")
+_read_seen = answer_of(SeenDevices, "FOTA device look-up")
+
+
+def status_page(account: str, cursor: str, form: StatusForm) -> Read[StatusPage]:
+    """One page of license holders with identifiers above `cursor` (`0` for the first)."""
+    place, query = {
+        StatusForm.V3_PATH: (f"/api/fota/v3/licenses/{_quoted(account)}/index/{_quoted(cursor)}", {}),
+        StatusForm.V3_QUERY: (f"/api/fota/v3/licenses/{_quoted(account)}", {"lastSeenDeviceId": cursor}),
+        StatusForm.V1: (f"/api/fota/v1/licenses/{_quoted(account)}/index/{_quoted(cursor)}", {}),
+    }[form]
+
+    def read(body: bytes) -> StatusPage:
+        page = _of_account(_read_page(body), account, "FOTA license status")
+        if isinstance(page.has_more_data, str) and page.has_more_data.strip().lower() not in {"true", "false"}:
+            raise UnexpectedReply(f"FOTA license status: hasMoreData is {page.has_more_data[:20]!r}, not true or false")
+        return page
+
+    return Read("FOTA license status", "GET", place, read, query)
+
+
+def subscription(account: str) -> Read[Subscription]:
+    """What the account has bought and uses."""
+    return Read(
+        "FOTA subscription",
+        "GET",
+        f"/api/fota/v3/subscriptions/{_quoted(account)}",
+        lambda body: _of_account(_read_subscription(body), account, "FOTA subscription"),
+    )
+
+
+def look_up(account: str, devices: Iterable[str]) -> Read[SeenDevices]:
+    """Whether these devices (at most 1 000) hold a license."""
+    return Read(
+        "FOTA device look-up",
+        "POST",
+        f"/api/fota/v3/devices/{_quoted(account)}",
+        lambda body: _of_account(_read_seen(body), account, "FOTA device look-up"),
+        body=_device_list(devices),
+    )
+
+
+def assign(account: str, devices: Iterable[str], licenses_path: str) -> Write[Verdicts]:
+    """Assign a license to each of these devices (at most 1 000)."""
+    return Write(
+        "FOTA assign",
+        "POST",
+        f"/api/fota/v3{licenses_path}/{_quoted(account)}/assign",
+        _verdicts_of(account, "FOTA assign"),
+        body=_device_list(devices),
+    )
+
+
+def remove(account: str, devices: Iterable[str], licenses_path: str) -> Write[Verdicts]:
+    """Take the license from each of these devices (at most 1 000)."""
+    return Write(
+        "FOTA remove",
+        "POST",
+        f"/api/fota/v3{licenses_path}/{_quoted(account)}/remove",
+        _verdicts_of(account, "FOTA remove"),
+        body=_device_list(devices),
+    )
+
+
+def _verdicts_of(account: str, what: str) -> Callable[[bytes], Verdicts]:
+    read = answer_of(Verdicts, what)
+    return lambda body: _of_account(read(body), account, what)
+
+
+def _of_account(told: Told, account: str, what: str) -> Told:
+    if told.account_name not in {None, account}:
+        raise UnexpectedReply(f"{what}: the answer is about account {told.account_name[:40]!r}, not {account!r}")
+    return told
+
+
+def _device_list(devices: Iterable[str]) -> bytes:
+    return msgspec.json.encode({"deviceList": list(devices)})
+
+
+def _quoted(segment: str) -> str:
+    return quote(segment, safe="")

@@ -1,0 +1,161 @@
+"""The two tokens that every call carries: the OAuth bearer and the VZ-M2M session.
+
+https://thingspace.verizon.com/documentation/ (getting credentials; start Connectivity Management session)
+"""
+
+from __future__ import annotations
+
+import asyncio
+from base64 import b64encode
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+from urllib.parse import urlencode
+
+import msgspec
+
+from licensesync.errors import ApiError, LoginRejected, NoSuchResource, StaleBearer
+from licensesync.thingspace.transport import Transport
+from licensesync.thingspace.wire import Call, Read, answer_of
+
+T = TypeVar("T")
+
+NEARLY_EXPIRED = 1.0
+SESSION_IDLE = 15 * 60.0
+HOUR = 3600.0
+
+
+class Credentials(Protocol):
+    """What ThingSpace asks of a client: an application's key and secret, a user's name and password."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def secret(self) -> str: ...
+    @property
+    def username(self) -> str: ...
+    @property
+    def password(self) -> str: ...
+
+
+class Token(msgspec.Struct):
+    access_token: str
+    expires_in: float | None = None
+
+
+class Session(msgspec.Struct, rename="camel"):
+    session_token: str
+
+
+_read_token = answer_of(Token, "OAuth token")
+_read_session = answer_of(Session, "session login")
+
+
+class Logins:
+    """Keeps both tokens fresh, one login at a time; a login that the service rejects is never repeated."""
+
+    def __init__(self, transport: Transport, credentials: Credentials, clock: Callable[[], float]) -> None:
+        self._transport = transport
+        self._clock = clock
+        self._basic = b64encode(f"{credentials.key}:{credentials.secret}".encode()).decode()
+        self._account = msgspec.json.encode({"username": credentials.username, "password": credentials.password})
+        self._one_at_a_time = asyncio.Lock()
+        self._bearer, self._bearer_expires = "", 0.0
+        self._session, self._session_used = "", 0.0
+        self._rejected: LoginRejected | None = None
+        transport.keep_secret(
+            self._basic, credentials.key, credentials.secret, credentials.username, credentials.password
+        )
+
+    async def tokens(self) -> tuple[str, str]:
+        """Bearer and session, logging in where needed. Raises LoginRejected, at once from the second time on."""
+        async with self._one_at_a_time:
+            if self._rejected:
+                raise self._rejected
+            await self._renew_bearer()
+            if not self._session or self._clock() - self._session_used > SESSION_IDLE:
+                await self._start_session()
+            return self._bearer, self._session
+
+    def used(self, session: str) -> None:
+        """The service accepted this session just now: its idle time starts again."""
+        if session == self._session:
+            self._session_used = self._clock()
+
+    def forget_bearer(self, bearer: str) -> None:
+        """The service does not accept this bearer; the next call fetches one (unless another call has done so)."""
+        if bearer == self._bearer:
+            self._bearer = ""
+
+    def forget_session(self, session: str) -> None:
+        """The service does not accept this session; the next call starts one (unless another call has done so)."""
+        if session == self._session:
+            self._session = ""
+
+    async def _renew_bearer(self) -> None:
+        """Within its hour the service hands out the same token again, perhaps nearly expired: that is waited out."""
+        if self._bearer and self._clock() < self._bearer_expires - NEARLY_EXPIRED:
+            return
+        token = await self._login(self._token_call(), {}, "THINGSPACE_KEY and THINGSPACE_SECRET")
+        if token.expires_in is not None and token.expires_in <= NEARLY_EXPIRED:
+            await asyncio.sleep(max(0.0, token.expires_in) + 0.1)
+            token = await self._login(self._token_call(), {}, "THINGSPACE_KEY and THINGSPACE_SECRET")
+        self._bearer = token.access_token
+        self._bearer_expires = self._clock() + (HOUR if token.expires_in is None else token.expires_in)
+        self._transport.keep_secret(self._bearer)
+
+    async def _start_session(self) -> None:
+        try:
+            session = await self._login_to_session()
+        except _BearerNotAccepted:
+            self._bearer = ""
+            await self._renew_bearer()
+            session = await self._login_to_session()
+        self._session = session.session_token
+        self._session_used = self._clock()
+        self._transport.keep_secret(self._session)
+
+    async def _login_to_session(self) -> Session:
+        bearer = {"Authorization": f"Bearer {self._bearer}"}
+        return await self._login(self._session_call(), bearer, "THINGSPACE_USERNAME and THINGSPACE_PASSWORD")
+
+    async def _login(self, call: Call[T], headers: dict[str, str], named: str) -> T:
+        """What the login gives; a rejection is remembered, because five of them lock the user at Verizon."""
+        try:
+            return await self._transport.send(call, {**headers, **call.headers})
+        except NoSuchResource:
+            raise
+        except StaleBearer as error:
+            if headers and error.code.startswith("9009"):
+                raise _BearerNotAccepted(str(error), status=error.status, code=error.code) from error
+            raise self._remember(error, named) from error
+        except ApiError as error:
+            if error.transient:
+                raise
+            raise self._remember(error, named) from error
+
+    def _remember(self, error: ApiError, named: str) -> LoginRejected:
+        self._rejected = LoginRejected(
+            f"the service rejects the login ({error}); check {named}. It is not tried again: five rejected logins "
+            "lock the user",
+            status=error.status,
+            code=error.code,
+        )
+        return self._rejected
+
+    def _token_call(self) -> Read[Token]:
+        return Read(
+            "OAuth token",
+            "POST",
+            "/api/ts/v1/oauth2/token",
+            _read_token,
+            body=urlencode({"grant_type": "client_credentials"}).encode(),
+            content_type="application/x-www-form-urlencoded",
+            headers={"Authorization": f"Basic {self._basic}"},
+        )
+
+    def _session_call(self) -> Read[Session]:
+        return Read("session login", "POST", "/api/m2m/v1/session/login", _read_session, body=self._account)
+
+
+class _BearerNotAccepted(StaleBearer):
+    """The gateway did not let a login pass to the service: that was no attempt at a login."""
