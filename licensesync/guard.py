@@ -31,6 +31,12 @@ def in_force(approvals: Iterable[Approval], today: date) -> frozenset[str]:
     return frozenset(each.refusal for each in approvals if each.until is None or today < each.until)
 
 
+def digest_of(plan: Plan) -> str:
+    """The hash that a refusal of this plan's removals has, whether they are refused or not."""
+    refused = tuple(held.action for held in plan.held_for(HeldReason.REFUSED))
+    return _digest(plan.pool, refused or plan.of(Verb.REMOVE))
+
+
 def lifted(refusal: Refusal, allowed: Collection[str]) -> bool:
     """Whether one of the hashes is that of this refusal."""
     return any(refusal.digest.startswith(prefix) for prefix in allowed)

@@ -404,6 +404,11 @@ class RunPlan:
         verdicts = {pool.verdict for pool in self.pools}
         return next((verdict for verdict in PlanVerdict if verdict in verdicts), PlanVerdict.IN_STEP)
 
+    @property
+    def planned(self) -> tuple[Plan, ...]:
+        """The plans of the pools that were read whole."""
+        return tuple(pool for pool in self.pools if isinstance(pool, Plan))
+
     @cached_property
     def hash(self) -> str:
         """`sha256:` of what would be done: the same on any machine, at any time, in any order."""
@@ -466,7 +471,7 @@ class PoolReport:
     def verdict(self) -> RunVerdict:
         if isinstance(self.plan, Unread):
             return RunVerdict.UNREAD
-        if self.plan.refusal:
+        if self.plan.refusal or self.plan.held_for(HeldReason.REFUSED):
             return RunVerdict.REFUSED
         if any(outcome.kind in UNFINISHED for outcome in self.outcomes):
             return RunVerdict.INCOMPLETE
@@ -480,14 +485,15 @@ UNFINISHED = frozenset({OutcomeKind.REJECTED, OutcomeKind.FAILED, OutcomeKind.UN
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a run did."""
+    """What a run did; `declined` when the plan was not the one that was meant, and nothing was done."""
 
     run: str
     plan: RunPlan
     pools: tuple[PoolReport, ...]
     finished_at: datetime
+    declined: bool = False
 
     @property
     def verdict(self) -> RunVerdict:
-        verdicts = {pool.verdict for pool in self.pools}
+        verdicts = {pool.verdict for pool in self.pools} | ({RunVerdict.REFUSED} if self.declined else set())
         return next((verdict for verdict in RunVerdict if verdict in verdicts), RunVerdict.IN_STEP)

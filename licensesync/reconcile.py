@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from typing import Protocol
 
@@ -13,6 +14,8 @@ from licensesync.errors import ApiError, IncompleteObservation, LoginRejected
 from licensesync.model import (
     Desired,
     DeviceId,
+    Held,
+    HeldReason,
     Memory,
     Observed,
     Outcome,
@@ -78,6 +81,18 @@ async def carry_out_all(
     async with asyncio.TaskGroup() as working:
         reports = [working.create_task(_carried_out(each, services, sending, journal)) for each in run_plan.pools]
     return Report(run, run_plan, tuple(each.result() for each in reports), sending.now())
+
+
+def decline_all(run: str, run_plan: RunPlan, now: datetime) -> Report:
+    """The report of a run whose plan was not the one that was meant: every action of it is held as `refused`."""
+    return Report(run, run_plan, tuple(PoolReport(_declined(each)) for each in run_plan.pools), now, declined=True)
+
+
+def _declined(planned: Plan | Unread) -> Plan | Unread:
+    if isinstance(planned, Unread):
+        return planned
+    refused = tuple(Held(action, HeldReason.REFUSED) for action in planned.actions)
+    return replace(planned, actions=(), held=(*refused, *planned.held))
 
 
 async def _planned(target: Target, policy: Policy, journal: Journal) -> Plan | Unread:

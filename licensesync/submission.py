@@ -152,14 +152,23 @@ class _Work:
             self.halted = self.halted or HeldReason.STOPPING
 
     async def _settled(self, batch: Sequence[Action]) -> list[Outcome]:
-        """One outcome for each action: a batch that is rejected whole is halved, what is unknown is looked up once."""
+        """One outcome for each action. What is unknown is looked up, and what had no effect is sent once more."""
+        outcomes = await self._sent_and_looked_up(batch)
+        without_effect = [each.action for each in outcomes if each.reason is OutcomeReason.NO_EFFECT]
+        if not without_effect or self._must_stop():
+            return outcomes
+        repeated = {each.action: each for each in await self._sent_and_looked_up(without_effect)}
+        return [repeated.get(each.action, each) for each in outcomes]
+
+    async def _sent_and_looked_up(self, batch: Sequence[Action]) -> list[Outcome]:
+        """Sent in one call; a batch that is rejected whole is halved until the device that it is for stands alone."""
         try:
             outcomes = await self.sender.submit(batch)
         except BatchRejected as rejection:
             if len(batch) == 1:
                 return [self._rejected(batch[0], rejection)]
             half = len(batch) // 2
-            return [*await self._settled(batch[:half]), *await self._settled(batch[half:])]
+            return [*await self._sent_and_looked_up(batch[:half]), *await self._sent_and_looked_up(batch[half:])]
         unknown = [outcome.action.device for outcome in outcomes if outcome.kind is OutcomeKind.UNKNOWN]
         holding = await self._looked_up(unknown) if unknown else {}
         return [settle(outcome, holding.get(outcome.action.device)) for outcome in outcomes]

@@ -15,7 +15,8 @@ ALREADY = {Verb.ASSIGN: "device license preexisting", Verb.REMOVE: "no license a
 
 _OUT_OF_LICENSES = re.compile(
     r"insufficient\w*\W*licen[sc]e|licen[sc]es?\b.*\b(exceed|exhausted|not available|unavailable|insufficient)"
-    r"|(not enough|no more|no available|no unused|exceeds?|exceeded)\b.*\blicen[sc]e",
+    r"|(not enough|no more|no available|no unused|exceeds?|exceeded)\b.*\blicen[sc]e"
+    r"|\bno licen[sc]es?\b.*\b(available|left|free|remaining)",
     re.IGNORECASE,
 )
 _ABOUT_ACCOUNT = re.compile(r"account", re.IGNORECASE)

@@ -1,0 +1,80 @@
+"""The program's arguments and exits: global options, the table of commands, errors as messages and codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+from typer.exceptions import TyperException
+
+from licensesync import __version__
+from licensesync.cli.apply import apply
+from licensesync.cli.check import check
+from licensesync.cli.demo import demo
+from licensesync.cli.exit_codes import ExitCode
+from licensesync.cli.options import Globals, LogFormat, LogLevel
+from licensesync.cli.plan import plan
+from licensesync.cli.schema import schema
+from licensesync.cli.simulate import simulate
+from licensesync.errors import LicenseSyncError, ProblemsError
+
+app = typer.Typer(
+    name="licensesync",
+    help="Keeps the licenses of a ThingSpace account in step with a YAML inventory in git.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (check, plan, apply, schema, simulate, demo):
+    app.command()(command)
+
+
+@app.callback()
+def globals_(
+    context: typer.Context,
+    *,
+    settings: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="The settings file; else $LICENSESYNC_SETTINGS, else ./licensesync.yaml, …"),
+    ] = None,
+    log_format: Annotated[LogFormat | None, typer.Option(help="console on a terminal, json elsewhere.")] = None,
+    log_level: Annotated[LogLevel, typer.Option(help="The least important events that are logged.")] = LogLevel.INFO,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False,
+) -> None:
+    if version:
+        typer.echo(f"licensesync {__version__}")
+        raise typer.Exit
+    context.obj = Globals(settings, log_format, log_level)
+
+
+def main() -> NoReturn:
+    """Run the command line; exits with the codes of `ExitCode`."""
+    sys.exit(_code_of(sys.argv[1:]))
+
+
+def _code_of(arguments: list[str]) -> int:
+    try:
+        return int(app(arguments, prog_name="licensesync", standalone_mode=False) or ExitCode.FINE)
+    except TyperException as error:
+        _show_usage(error)
+        return ExitCode.USAGE
+    except ProblemsError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - the message is the result
+        return ExitCode.UNUSABLE
+    except LicenseSyncError as error:
+        print(f"licensesync: {error}", file=sys.stderr)  # noqa: T201 - the message is the result
+        return ExitCode.UNUSABLE
+    except (typer.Abort, KeyboardInterrupt):
+        print("licensesync: stopped", file=sys.stderr)  # noqa: T201 - the message is the result
+        return ExitCode.UNUSABLE
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.UNUSABLE
+
+
+def _show_usage(error: TyperException) -> None:
+    from typer import rich_utils
+
+    rich_utils.rich_format_error(error)  # type: ignore[arg-type]  # every TyperException that gets here is one of those

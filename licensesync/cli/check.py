@@ -1,0 +1,90 @@
+"""`check`: everything that is wrong with settings and inventory, without network and credentials."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, assert_never
+
+import typer
+
+from licensesync.errors import SettingsError
+from licensesync.model import Place, Problem, Severity
+
+if TYPE_CHECKING:
+    from licensesync.settings import Draft
+
+
+class Format(StrEnum):
+    TEXT = "text"
+    JSON = "json"
+    GITHUB = "github"
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a check found; `folder` is the settings file's."""
+
+    folder: Path
+    problems: Sequence[Problem]
+    devices: int = 0
+    pools: int = 0
+
+
+def check(
+    context: typer.Context,
+    form: Annotated[Format, typer.Option("--format", help="How problems are shown.")] = Format.TEXT,
+    *,
+    strict: Annotated[bool, typer.Option("--strict", help="Take warnings for errors.")] = False,
+) -> None:
+    """Check settings and inventory: no network, no credentials, all problems at once."""
+    from licensesync import settings
+
+    try:
+        file = settings.find(context.obj.settings, os.environ, Path.cwd())
+    except SettingsError as missing:
+        if form is Format.TEXT:
+            typer.echo(missing, err=True)
+            raise typer.Exit(1) from None
+        findings = Findings(Path.cwd(), missing.problems)
+    else:
+        findings = _looked_through(settings.draft(file), file)
+    if strict:
+        findings = replace(findings, problems=[replace(each, severity=Severity.ERROR) for each in findings.problems])
+    if shown := _shown(findings, form):
+        typer.echo(shown)
+    raise typer.Exit(any(problem.severity is Severity.ERROR for problem in findings.problems))
+
+
+def _looked_through(written: Draft, file: Path) -> Findings:
+    """The problems of the settings, then those of the inventory; broken settings may still lead to an inventory."""
+    from licensesync import inventory
+    from licensesync.files import LocalFiles
+
+    folder = Path(os.path.abspath(file)).parent  # noqa: PTH100  # not resolved: places go by the names that are used
+    pools = written.pools or {}
+    if isinstance(written.inventory, Path) and pools:
+        drafted = inventory.draft(LocalFiles(written.inventory, folder), pools)
+        problems = [*written.problems, *inventory.with_warnings(drafted)]
+        return Findings(folder, problems, drafted.inventory.info.devices, len(pools))
+    if written.inventory and not isinstance(written.inventory, Path):
+        message, hint = "the inventory is in git, and check reads local paths only", "check a clone of it"
+        return Findings(folder, [*written.problems, Problem(Place(file.name, 1, 1), message, hint)], pools=len(pools))
+    return Findings(folder, written.problems, pools=len(pools))
+
+
+def _shown(findings: Findings, form: Format) -> str:
+    from licensesync.render import problems as render
+
+    match form:
+        case Format.TEXT:
+            return render.text(findings.problems, findings.devices, findings.pools)
+        case Format.JSON:
+            return render.as_json(findings.problems, findings.devices)
+        case Format.GITHUB:
+            return render.github(findings.problems, Path(os.path.relpath(findings.folder)).as_posix())
+        case _:
+            assert_never(form)

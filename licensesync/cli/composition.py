@@ -1,0 +1,133 @@
+"""The composition root: settings, inventory and credentials become the services, targets and policy of one pass."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import typer
+
+from licensesync import guard, inventory, journal, provenance, reconcile, settings
+from licensesync.cli.options import Globals, LogFormat
+from licensesync.credentials import Credentials, credentials
+from licensesync.errors import IncompleteObservation
+from licensesync.inventory import Inventory
+from licensesync.model import DeviceId, InventoryInfo, Memory, Observed, Policy, Pool, Product, Reading, RunPlan
+from licensesync.reconcile import Journal, LicenseService, Observer, Target
+from licensesync.settings import Settings, StatusCall, ThingSpace
+from licensesync.thingspace import client
+from licensesync.thingspace.client import Client, Reader
+from licensesync.thingspace.fota import FotaReader, FotaService
+from licensesync.thingspace.fota_calls import StatusForm
+from licensesync.thingspace.transport import Bounds
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What one pass is about: the settings, the pools that were chosen, the inventory and who asks."""
+
+    settings: Settings
+    pools: tuple[Pool, ...]
+    inventory: Inventory
+    info: InventoryInfo
+    credentials: Credentials
+
+
+def prepare(options: Globals, pool_names: Collection[str] | None) -> Pass:
+    """All that a pass needs before it asks the service anything. Raises what is wrong with any of it."""
+    journal.configure(as_json=_logs_as_json(options), level=options.log_level)
+    found = settings.load(settings.find(options.settings, os.environ, Path.cwd()))
+    pools = _chosen(found.pools, pool_names or ())
+    loaded = inventory.load(provenance.local(found.inventory), found.pools, found.file.parent)
+    info = provenance.stamped(loaded.info, provenance.local(found.inventory))
+    return Pass(found, pools, loaded, info, credentials(os.environ))
+
+
+async def plan(
+    work: Pass, observers: Mapping[str, Observer], policy: Policy, journal: Journal, memory: Mapping[str, Memory]
+) -> RunPlan:
+    """The plan of the chosen pools, read just now."""
+    targets = [
+        Target(
+            observers.get(pool.name) or Unsupported(pool),
+            work.inventory.desired(pool, policy.today),
+            memory.get(pool.name, Memory()),
+        )
+        for pool in work.pools
+    ]
+    made_at = datetime.now(UTC)
+    return RunPlan(work.info, made_at, await reconcile.plan(targets, policy, journal))
+
+
+def policy(work: Pass, *, removals: bool = True, allowed: Collection[str] = ()) -> Policy:
+    """Today's policy: what the inventory approves and what the command line lets pass."""
+    today = datetime.now(UTC).date()
+    return Policy(today, removals, guard.in_force(work.inventory.approvals, today) | frozenset(allowed))
+
+
+@asynccontextmanager
+async def observers(work: Pass) -> AsyncIterator[Mapping[str, Observer]]:
+    """What can read each pool, and has no way to write."""
+    thingspace = work.settings.thingspace
+    async with client.reading(thingspace.url, _bounds(thingspace), work.credentials, os.environ) as reader:
+        yield {p.name: READERS[p.product](p, reader, thingspace) for p in work.pools if p.product in READERS}
+
+
+@asynccontextmanager
+async def services(work: Pass) -> AsyncIterator[Mapping[str, LicenseService]]:
+    """What can read and write each pool."""
+    thingspace = work.settings.thingspace
+    async with client.writing(thingspace.url, _bounds(thingspace), work.credentials, os.environ) as writer:
+        yield {p.name: WRITERS[p.product](p, writer, thingspace) for p in work.pools if p.product in WRITERS}
+
+
+def _fota_reader(pool: Pool, reader: Reader, thingspace: ThingSpace) -> Observer:
+    return FotaReader(pool, reader, cursors=thingspace.concurrency, form=_form(thingspace))
+
+
+def _fota_service(pool: Pool, writer: Client, thingspace: ThingSpace) -> LicenseService:
+    path = thingspace.fota.licenses_path
+    return FotaService(pool, writer, cursors=thingspace.concurrency, form=_form(thingspace), licenses_path=path)
+
+
+READERS: Mapping[Product, Callable[[Pool, Reader, ThingSpace], Observer]] = {Product.FOTA: _fota_reader}
+WRITERS: Mapping[Product, Callable[[Pool, Client, ThingSpace], LicenseService]] = {Product.FOTA: _fota_service}
+
+
+@dataclass(frozen=True, slots=True)
+class Unsupported:
+    """A pool of a product that this version cannot read: nothing is planned for it, and it says so."""
+
+    pool: Pool
+
+    async def observe(self, known: Collection[DeviceId], progress: Callable[[int, int | None], None]) -> Observed:
+        del known, progress
+        message = f"this version of licensesync cannot read {self.pool.product} pools; leave it out with --pool"
+        raise IncompleteObservation(message, Reading.UNREAD)
+
+
+def _form(thingspace: ThingSpace) -> StatusForm | None:
+    status = thingspace.fota.status
+    return None if status is StatusCall.AUTO else StatusForm(status)
+
+
+def _bounds(thingspace: ThingSpace) -> Bounds:
+    return Bounds(thingspace.timeout.total_seconds(), thingspace.concurrency, thingspace.requests_per_second)
+
+
+def _chosen(pools: Mapping[str, Pool], names: Collection[str]) -> tuple[Pool, ...]:
+    unknown = [name for name in names if name not in pools]
+    if unknown:
+        raise typer.BadParameter(f"unknown pool {', '.join(unknown)}; write one of {', '.join(pools)}")
+    return tuple(pool for pool in pools.values() if not names or pool.name in names)
+
+
+def _logs_as_json(options: Globals) -> bool:
+    if options.log_format is None:
+        return not sys.stderr.isatty()
+    return options.log_format is LogFormat.JSON

@@ -1,0 +1,48 @@
+"""The options that several commands share, and what they hand on."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+HASH = re.compile(r"(?:sha256:)?([0-9a-f]{8,64})", re.IGNORECASE)
+
+
+class LogFormat(StrEnum):
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class LogLevel(StrEnum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Globals:
+    """What stands before the command."""
+
+    settings: str | None
+    log_format: LogFormat | None
+    log_level: LogLevel
+
+
+def hash_digits(written: str) -> str:
+    """The hex digits of a hash, or of its beginning. Raises BadParameter for fewer than eight."""
+    found = HASH.fullmatch(written.strip())
+    if not found:
+        raise typer.BadParameter(f"{written!r} is not a hash; write at least its first eight hex digits")
+    return found[1].lower()
+
+
+Pools = Annotated[
+    list[str] | None, typer.Option("--pool", metavar="NAME", help="Only this pool of the settings; repeatable.")
+]
+Out = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the JSON to this file as well.")]

@@ -1,0 +1,75 @@
+"""Where results go: plans and reports on standard output and into files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from licensesync.cli.exit_codes import ExitCode
+from licensesync.errors import LicenseSyncError
+from licensesync.model import Report, RunPlan
+from licensesync.render import json, markdown, text
+
+
+def text_plan(run_plan: RunPlan, stream_is_terminal: bool) -> str:  # noqa: FBT001 - the one thing that it depends on
+    return text.plan(run_plan, colour=_coloured(stream_is_terminal), width=_width(stream_is_terminal))
+
+
+def print_plan(run_plan: RunPlan, form: str) -> None:
+    """The plan on standard output as text, json or markdown."""
+    written: dict[str, Callable[[], str]] = {
+        "text": lambda: text_plan(run_plan, sys.stdout.isatty()),
+        "json": lambda: json.plan(run_plan).decode(),
+        "markdown": lambda: markdown.plan(run_plan),
+    }
+    print_result(written[form]())
+
+
+def print_report(report: Report, exit_code: ExitCode, form: str) -> None:
+    """The report on standard output as text or json."""
+    if form == "json":
+        print_result(json.report(report, exit_code).decode())
+    else:
+        on_terminal = sys.stdout.isatty()
+        told = text.report(report, exit_code, colour=_coloured(on_terminal), width=_width(on_terminal))
+        print_result(told)
+
+
+def print_result(result: str) -> None:
+    sys.stdout.write(result if result.endswith("\n") else f"{result}\n")
+    sys.stdout.flush()
+
+
+def must_be_writable(path: Path | None) -> None:
+    """Raises before any work is done for a file that could not be written after it."""
+    if path is None:
+        return
+    folder = path.absolute().parent
+    if path.is_dir() or not folder.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
+        raise LicenseSyncError(f"--out {path}: this file cannot be written; name one in a folder that exists")
+
+
+def save(path: Path | None, document: bytes) -> None:
+    """The document in the file, whole or not at all where the file is a regular one."""
+    if path is None:
+        return
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(document)
+            return
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        draft.write_bytes(document)
+        draft.replace(path)
+    except OSError as error:
+        raise LicenseSyncError(f"--out {path}: {error.strerror}") from error
+
+
+def _coloured(terminal: bool) -> bool:  # noqa: FBT001 - as above
+    return terminal and not os.environ.get("NO_COLOR")
+
+
+def _width(terminal: bool) -> int:  # noqa: FBT001 - as above
+    return shutil.get_terminal_size((80, 24)).columns if terminal else 80

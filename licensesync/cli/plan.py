@@ -1,0 +1,55 @@
+"""`plan`: the one-shot dry run."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from licensesync.cli import exit_codes
+from licensesync.cli.options import Out, Pools
+
+if TYPE_CHECKING:
+    from licensesync.cli.composition import Pass
+    from licensesync.model import RunPlan
+
+
+class PlanFormat(StrEnum):
+    TEXT = "text"
+    JSON = "json"
+    MARKDOWN = "markdown"
+
+
+def plan(
+    context: typer.Context,
+    *,
+    form: Annotated[PlanFormat, typer.Option("--format", help="How the plan is printed.")] = PlanFormat.TEXT,
+    out: Out = None,
+    detailed_exitcode: Annotated[
+        bool, typer.Option("--detailed-exitcode", help="Exit 2 when there are changes to make.")
+    ] = False,
+    pool: Pools = None,
+) -> None:
+    """Show what would change: reads, compares, prints. Never writes to ThingSpace."""
+    from licensesync.cli import composition, output
+    from licensesync.render import json
+
+    work = composition.prepare(context.obj, pool)
+    output.must_be_writable(out)
+    run_plan = asyncio.run(_planned(work))
+    output.print_plan(run_plan, form)
+    output.save(out, json.plan(run_plan))
+    raise typer.Exit(exit_codes.of_plan(run_plan, detailed=detailed_exitcode))
+
+
+async def _planned(work: Pass) -> RunPlan:
+    from licensesync.cli import composition
+    from licensesync.cli.progress import progress_on
+    from licensesync.journal import RunJournal
+
+    with progress_on(sys.stderr) as shown:
+        async with composition.observers(work) as observers:
+            return await composition.plan(work, observers, composition.policy(work), RunJournal(shown), {})

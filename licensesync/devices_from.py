@@ -1,0 +1,131 @@
+"""Lists of devices in CSV files: one IMEI a line, or columns with a header."""
+
+from __future__ import annotations
+
+import csv
+import re
+from array import array
+from typing import Final
+
+from licensesync.identifiers import ICCID, ICCID_HINT, IMEI, IMEI_HINT
+from licensesync.located import BOM
+from licensesync.model import Iccid, Imei, Place
+from licensesync.problems import Problems, shown
+from licensesync.roster import Roster
+from licensesync.values import nearest
+
+COLUMNS: Final = ("imei", "iccid", "note")
+HEADER_HINT: Final = "write a header line such as imei,iccid,note"
+_PLAIN: Final = re.compile("(?:[0-9]{14,16}\r?\n)*(?:[0-9]{14,16})?")
+
+
+def read(written: bytes, file: str, roster: Roster, problems: Problems) -> int:
+    """Adds the devices of a CSV file to the roster; says how many lines were meant as devices."""
+    try:
+        text = written.removeprefix(BOM).decode()
+    except UnicodeDecodeError as error:
+        before = error.object[: error.start].decode().split("\n")
+        problems.add(Place(file, len(before), len(before[-1]) + 1), "this byte is not UTF-8", "save the file as UTF-8")
+        return 1
+    if _PLAIN.fullmatch(text):
+        imeis = text.split()
+        roster.add_plain(imeis, array("Q", range(0, len(imeis) << 32, 1 << 32)))
+        return len(imeis)
+    return _Table(file, roster, problems).read(text)
+
+
+class _Table:
+    """The lines of a file, each of them a record: a quote that is not closed spoils one line and not the rest."""
+
+    def __init__(self, file: str, roster: Roster, problems: Problems) -> None:
+        self._file = file
+        self._roster = roster
+        self._problems = problems
+        self._columns: tuple[str, ...] = ("imei",)
+        self._has_header = False
+
+    def read(self, text: str) -> int:
+        devices = 0
+        header_may_come = True
+        for number, line in enumerate(text.split("\n")):
+            record = line.removesuffix("\r")
+            if not record.strip() or record.lstrip().startswith("#"):
+                continue
+            fields = self._fields(record, number)
+            if header_may_come and fields and _is_header(fields):
+                if not self._take_header(fields, record, number):
+                    return 1
+            else:
+                devices += 1
+                self._take_device(fields, record, number)
+            header_may_come = False
+        return devices
+
+    def _fields(self, record: str, number: int) -> list[str]:
+        """The fields of a line; none if there is a problem with its quotes."""
+        if '"' not in record:
+            return record.split(",")
+        try:
+            return next(csv.reader([record], strict=True))
+        except csv.Error:
+            self._report(
+                number, 0, f"the quotes of {shown(record)} do not match", 'write "…", with "" for a quote inside'
+            )
+            return []
+
+    def _take_header(self, fields: list[str], record: str, number: int) -> bool:
+        self._columns = tuple(map(_column, fields))
+        self._has_header = True
+        problems = len(self._problems)
+        for index, column in enumerate(self._columns):
+            where = _start(record, index)
+            if column not in COLUMNS:
+                hint = f"{HEADER_HINT}{nearest(column, COLUMNS)}"
+                self._report(number, where, f"unknown column {shown(fields[index])}", hint)
+            elif column in self._columns[:index]:
+                self._report(number, where, f"the column {column} stands here a second time", "keep one of the two")
+        if "imei" not in self._columns:
+            self._report(number, 0, "there is no column imei", HEADER_HINT)
+        return len(self._problems) == problems
+
+    def _take_device(self, fields: list[str], record: str, number: int) -> None:
+        if not fields:
+            return
+        if len(fields) > len(self._columns):
+            hint = "quote what has commas in it" if self._has_header else HEADER_HINT
+            message = f"there are {len(fields)} fields here instead of {len(self._columns)}"
+            self._report(number, _start(record, len(self._columns)), message, hint)
+            return
+        named = dict(zip(self._columns, fields, strict=False))
+        imei, iccid = named.get("imei", ""), named.get("iccid", "")
+        if not IMEI.fullmatch(imei):
+            where = _start(record, self._columns.index("imei"))
+            self._report(number, where, f"{shown(imei)} is not an IMEI", IMEI_HINT)
+        elif iccid and not ICCID.fullmatch(iccid):
+            where = _start(record, self._columns.index("iccid"))
+            self._report(number, where, f"{shown(iccid)} is not an ICCID", ICCID_HINT)
+        else:
+            self._roster.add(Imei(imei), Iccid(iccid) if iccid else None, number << 32)
+
+    def _report(self, number: int, column: int, message: str, hint: str) -> None:
+        self._problems.add(Place(self._file, number + 1, column + 1), message, hint)
+
+
+def _is_header(fields: list[str]) -> bool:
+    return any(_column(field) in COLUMNS for field in fields)
+
+
+def _column(field: str) -> str:
+    return field.strip().lower()
+
+
+def _start(record: str, index: int) -> int:
+    """Where a field begins in its line, quotes included."""
+    quoted = False
+    commas = 0
+    for offset, char in enumerate(record):
+        if commas == index:
+            return offset
+        quoted ^= char == '"'
+        commas += char == "," and not quoted
+    return len(record)

@@ -1,0 +1,170 @@
+"""The files of an inventory on disk: which there are, and what is in them."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+LARGEST: Final = 256 * 1024 * 1024
+SUFFIXES: Final = (".yaml", ".yml")
+
+
+class Unreadable(Exception):
+    """A file or folder cannot be read; `name` is relative to the inventory."""
+
+    def __init__(self, name: str, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.name = name
+        self.message = message
+        self.hint = hint
+
+
+class Source(Protocol):
+    """Where the files of an inventory come from. Names are posix paths relative to the inventory's folder."""
+
+    @property
+    def place(self) -> str:
+        """What problems of the inventory as a whole call it."""
+        ...
+
+    def place_of(self, name: str) -> str:
+        """What problems call a file: its path relative to the settings file's folder."""
+        ...
+
+    def names(self) -> tuple[list[str], list[Unreadable]]:
+        """The YAML files in the order in which they are read, and what cannot be read of folders."""
+        ...
+
+    def read(self, name: str) -> bytes:
+        """The content of a file. Raises Unreadable."""
+        ...
+
+
+@dataclass(frozen=True)
+class LocalFiles:
+    """A file, or a folder with its subfolders; `base` is the settings file's folder."""
+
+    root: Path
+    base: Path
+
+    @property
+    def place(self) -> str:
+        return self._relative(self.root)
+
+    def place_of(self, name: str) -> str:
+        return self._relative(self._folder / name)
+
+    def names(self) -> tuple[list[str], list[Unreadable]]:
+        if not self.root.is_dir():
+            return [self.root.name], []
+        walk = _Walk(self.root)
+        walk.into("")
+        return sorted(walk.names), walk.unreadable
+
+    def read(self, name: str) -> bytes:
+        path = self._folder / name
+        if name.startswith(("../", "/")):
+            raise _outside(name)
+        try:
+            inside = path.resolve(strict=True).is_relative_to(self._folder.resolve())
+        except (OSError, RuntimeError) as error:
+            raise Unreadable(name, *_reason(error)) from None
+        if not inside and path != self.root:
+            raise _outside(name)
+        return read_file(path, name)
+
+    @property
+    def _folder(self) -> Path:
+        return self.root if self.root.is_dir() else self.root.parent
+
+    def _relative(self, path: Path) -> str:
+        return posixpath.normpath(Path(os.path.relpath(path, self.base)).as_posix())
+
+
+def read_file(path: Path, name: str = "", largest: int = LARGEST) -> bytes:
+    """The content of a regular file, without waiting for whoever writes into a pipe. Raises Unreadable."""
+    try:
+        if not (path.is_dir() or stat.S_ISREG(path.stat().st_mode)):
+            raise Unreadable(name, "this is not a regular file", "name a file")
+        with path.open("rb") as file:
+            written = file.read(largest + 1)
+    except OSError as error:
+        raise Unreadable(name, *_reason(error)) from None
+    if len(written) > largest:
+        raise Unreadable(name, f"the file is larger than {largest // 1024**2} MB", "split it into smaller files")
+    return written
+
+
+def _outside(name: str) -> Unreadable:
+    return Unreadable(name, "the file lies outside the inventory's folder", "move it into the folder")
+
+
+def _reason(error: OSError | RuntimeError) -> tuple[str, str]:
+    match error:
+        case FileNotFoundError():
+            return "there is no such file", "create it, or mend the path"
+        case IsADirectoryError():
+            return "this is a folder", "name a file"
+        case PermissionError():
+            return "the file may not be read", "give this user the right to read it"
+        case OSError(strerror=str() as words) if error.errno:
+            return f"the file cannot be read: {words}", "mend the path or the file"
+        case _:
+            return "the symbolic link leads back to itself", "remove it"
+
+
+class _Walk:
+    """A walk through the folder, which goes into each real folder once."""
+
+    def __init__(self, root: Path) -> None:
+        self.names: list[str] = []
+        self.unreadable: list[Unreadable] = []
+        self._root = root
+        self._real_root = root.resolve()
+        self._seen: set[Path] = set()
+
+    def into(self, folder: str) -> None:
+        path = self._root / folder
+        try:
+            real = path.resolve(strict=True)
+            self._seen.add(real)
+            with os.scandir(path) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            self.unreadable.append(Unreadable(folder, *_reason(error)))
+            return
+        for entry in found:
+            if not entry.name.startswith("."):
+                self._visit(entry, posixpath.join(folder, entry.name))
+
+    def _visit(self, entry: os.DirEntry[str], name: str) -> None:
+        try:
+            is_folder = entry.is_dir()
+        except OSError as error:
+            self.unreadable.append(Unreadable(name, *_reason(error)))
+            return
+        if is_folder:
+            if not entry.is_symlink() or self._may_follow(name):
+                self.into(name)
+        elif name.endswith(SUFFIXES):
+            self.names.append(name)
+
+    def _may_follow(self, name: str) -> bool:
+        """A link may lead to a folder that is not read under its own name, which is how Kubernetes mounts volumes."""
+        target = (self._root / name).resolve()
+        if not target.is_relative_to(self._real_root):
+            message, hint = "the link leads out of the inventory's folder", "move its target into the folder"
+        elif target in self._seen or not _is_hidden(target.relative_to(self._real_root)):
+            message, hint = "the link leads to a folder that is read anyway", "remove the link"
+        else:
+            return True
+        self.unreadable.append(Unreadable(name, message, hint))
+        return False
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)

@@ -1,0 +1,338 @@
+"""The YAML files of an inventory: groups with their devices, protection and approvals, into a roster."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from hashlib import sha256
+from typing import Final
+
+from licensesync import devices_from
+from licensesync.files import Source, Unreadable
+from licensesync.identifiers import ICCID, ICCID_HINT, IMEI, IMEI_HINT, are_imeis
+from licensesync.located import Listing, Node, Refused, Stream, Table, Text, Unparsable, at, packed
+from licensesync.model import Approval, Iccid, Imei, Place, Pool, Protection
+from licensesync.problems import Problems, shown
+from licensesync.roster import Group, Roster, Span
+from licensesync.values import (
+    DATE,
+    PATH,
+    SENTENCE,
+    Kind,
+    Section,
+    Unfit,
+    choice,
+    either,
+    nearest,
+    report_unknown,
+    section,
+    whole,
+    worded,
+)
+
+GROUP_KEYS: Final = ("name", "licenses", "priority", "devices", "devices_from", "from", "until", "consent")
+PARTS: Final = ("groups", "protect", "approvals")
+DEVICE_KEYS: Final = frozenset({"imei", "iccid", "note", "consent"})
+
+
+class Consent(StrEnum):
+    """What an owner may agree to, which cannot be undone."""
+
+    LIFETIME = "lifetime"
+
+
+def _refusal(text: Text) -> str:
+    digits = text.value.removeprefix("sha256:").lower()
+    if not 8 <= len(digits) <= 64 or not set(digits) <= set("0123456789abcdef"):
+        raise Unfit(f"{shown(text.value)} is not the hash of a refusal")
+    return digits
+
+
+IMEI_KIND: Final = worded(IMEI.pattern, IMEI_HINT, numeric=True)
+ICCID_KIND: Final = worded(ICCID.pattern, ICCID_HINT, numeric=True)
+CONSENT: Final = choice(Consent)
+PRIORITY: Final = whole(-1_000_000_000, 1_000_000_000)
+REFUSAL: Final = Kind(
+    _refusal,
+    "write the 8 to 64 hex digits that the refusal shows",
+    {"type": ["string", "integer"], "pattern": "^(sha256:)?[0-9a-fA-F]{8,64}$"},
+)
+
+
+@dataclass(eq=False)
+class Reader:
+    """Reads one file after the other; what has been read stands in its fields."""
+
+    source: Source
+    pools: Mapping[str, Pool]
+    problems: Problems = field(default_factory=Problems)
+    protected: dict[Imei, Protection] = field(default_factory=dict)
+    approvals: list[Approval] = field(default_factory=list)
+    digests: dict[str, bytes] = field(default_factory=dict)
+    entries: int = 0
+    has_groups: bool = False
+    broken: bool = False
+
+    def __post_init__(self) -> None:
+        self.roster = Roster(self.pools)
+
+    def read(self, name: str) -> None:
+        """Reads a YAML file and the lists that it names."""
+        file = self.source.place_of(name)
+        try:
+            written = self.content(name)
+        except Unreadable as unreadable:
+            self.problems.add(Place(file, 1, 1), unreadable.message, unreadable.hint)
+            self.broken = True
+            return
+        try:
+            stream = Stream(written, file, self.problems)
+            if stream.begin():
+                self._document(stream, name)
+                stream.end()
+        except Unparsable:
+            self.broken = True
+
+    def content(self, name: str) -> bytes:
+        """The content of a file, whose digest is kept. Raises Unreadable."""
+        written = self.source.read(name)
+        self.digests[name] = sha256(written).digest()
+        return written
+
+    def _document(self, stream: Stream, name: str) -> None:
+        place = stream.place()
+        keys = stream.table()
+        if keys is None:
+            if not isinstance(stream.node(), Refused):
+                self.problems.add(place, "an inventory is a mapping", f"write {either(PARTS)}, each with a list")
+            return
+        for key in keys:
+            match key.value:
+                case "groups":
+                    self.has_groups = True
+                    for _ in self._list(stream, key):
+                        self._group(stream, name)
+                case "protect":
+                    for _ in self._list(stream, key):
+                        self._protection(stream.node())
+                case "approvals":
+                    for _ in self._list(stream, key):
+                        self._approval(stream.node())
+                case _:
+                    report_unknown(key, PARTS, self.problems)
+                    stream.skip()
+
+    def _list(self, stream: Stream, key: Text) -> Iterator[Place]:
+        items = stream.listing()
+        if items is not None:
+            return items
+        node = stream.node()
+        if not isinstance(node, Refused):
+            given = "has no value" if isinstance(node, Text) and node.is_null else "is not a list"
+            self.problems.add(node.place, f"{key.value} {given}", f"write a list, or {key.value}: [] for none")
+        return iter(())
+
+    def _group(self, stream: Stream, name: str) -> None:
+        place, first, entries = stream.place(), len(self.roster), self.entries
+        head = self._head(stream)
+        if head is None:
+            return
+        group = self._described(head)
+        if first < len(self.roster):
+            self._enroll(Span(range(first, len(self.roster)), stream.file, group), head)
+        if "devices_from" in head:
+            self._devices_from(head, group, name)
+        elif entries == self.entries:
+            self.problems.add(place, "the group has no devices", "add devices: or devices_from:, or remove the group")
+
+    def _head(self, stream: Stream) -> Section | None:
+        """What a group says but for its devices, which go into the roster as they come."""
+        place = stream.place()
+        keys = stream.table()
+        if keys is None:
+            return section(stream.node(), self.problems, "a group")
+        head = Table({}, {}, place)
+        for key in keys:
+            if key.value == "devices":
+                self._devices(stream)
+            elif key.value in GROUP_KEYS:
+                head.keys[key.value], head.values[key.value] = key, stream.node()
+            else:
+                report_unknown(key, GROUP_KEYS, self.problems)
+                stream.skip()
+        return Section(head, self.problems, "the group")
+
+    def _devices(self, stream: Stream) -> None:
+        items = stream.listing()
+        if items is None:
+            node = stream.node()
+            if not isinstance(node, Text) or not node.is_null:
+                self._reject(node, "devices is not a list", 'write one line for each, such as - "990003425730535"')
+            return
+        for _ in items:
+            texts, positions = stream.texts()
+            self._take_plain(texts, positions, stream.file)
+            records = self._take_records(stream)
+            if not texts and not records:
+                self._take_device(stream.node())
+
+    def _take_plain(self, texts: list[str], positions: list[int], file: str) -> None:
+        self.entries += len(texts)
+        if are_imeis(texts):
+            self.roster.add_plain(texts, positions)
+            return
+        for text, position in zip(texts, positions, strict=True):
+            if IMEI.fullmatch(text):
+                self.roster.add(Imei(text), None, position)
+            else:
+                self.problems.add(at(file, position), f"{shown(text)} is not an IMEI", IMEI_HINT)
+
+    def _take_records(self, stream: Stream) -> int:
+        """Takes the devices that are written as mappings, as long as nothing is wrong with them."""
+        before = len(self.roster)
+        while found := stream.record(_is_device):
+            device, position = found
+            iccid = device.get("iccid")
+            consent = "consent" in device
+            self.roster.add(Imei(device["imei"]), Iccid(iccid) if iccid else None, position, consent=consent)
+        self.entries += len(self.roster) - before
+        return len(self.roster) - before
+
+    def _take_device(self, node: Node) -> None:
+        """Takes the device with which something is wrong, or which is written in an unusual way."""
+        if isinstance(node, Text):
+            self._take_plain([node.value], [packed(node.place)], node.place.file)
+            return
+        self.entries += 1
+        if not isinstance(node, Table):
+            self._reject(node, "a device cannot be a list", 'write "990003425730535" or {imei: …, iccid: …}')
+            return
+        device = Section(node, self.problems, "the device")
+        imei = device.require("imei", IMEI_KIND, None)
+        iccid = device.get("iccid", ICCID_KIND, None)
+        device.node("note")
+        consent = device.get("consent", CONSENT, None)
+        device.close()
+        if imei:
+            self.roster.add(
+                Imei(imei), Iccid(iccid) if iccid else None, packed(node.place), consent=consent is not None
+            )
+
+    def _described(self, head: Section) -> Group:
+        since, until = head.get("from", DATE, None), head.get("until", DATE, None)
+        if since and until and since >= until:
+            message = f"until {until} is not after from {since}"
+            self.problems.add(
+                head.place("until"), message, "write a later day: until is the first day without a license"
+            )
+        return Group(
+            head.require("name", SENTENCE, ""), self._licenses(head), head.get("priority", PRIORITY, 0), since, until
+        )
+
+    def _licenses(self, head: Section) -> tuple[str, ...]:
+        hint = (
+            f"write a list of {either(self.pools)}" if len(self.pools) < 3 else f"write some of {', '.join(self.pools)}"
+        )
+        node = head.node("licenses")
+        if node is None:
+            self.problems.add(head.table.place, "the group has no licenses", f"add licenses: {hint}")
+            return ()
+        if not isinstance(node, Listing):
+            self._reject(node, "licenses is not a list", hint)
+            return ()
+        if not node.items:
+            self.problems.add(node.place, "licenses is empty", hint)
+        licenses: dict[str, None] = {}
+        for item in node.items:
+            name = self._pool(item)
+            if name in licenses:
+                self.problems.add(item.place, f"pool {shown(name)} stands here a second time", "remove it")
+            elif name:
+                licenses[name] = None
+        return tuple(licenses)
+
+    def _pool(self, item: Node) -> str:
+        """The pool that an item of `licenses` names, or nothing: then its problem has been reported."""
+        if not isinstance(item, Text):
+            self._reject(item, "a pool is named by its name", f"write {either(self.pools)}")
+            return ""
+        if item.value in self.pools:
+            return item.value
+        hint = f"write {either(self.pools)}{nearest(item.value, self.pools)}"
+        self.problems.add(item.place, f"unknown pool {shown(item.value)}", hint)
+        return ""
+
+    def _enroll(self, span: Span, head: Section) -> None:
+        self.roster.enroll(span, self.problems)
+        lifetime = [name for name in span.group.licenses if self.pools[name].irrevocable]
+        if not lifetime or head.get("consent", CONSENT, None):
+            return
+        bold = [row for row in span.rows if row not in self.roster.consenting]
+        what = f"a license of pool {lifetime[0]} cannot be taken back"
+        if len(bold) == len(span.rows):
+            hint = f"add consent: {Consent.LIFETIME} to the group or to the device"
+            self.problems.add(head.place("licenses"), f"{what}, and nobody consents to it", hint)
+            return
+        for row in bold:
+            self.problems.add(self.roster.place(row), f"{what}", f"add consent: {Consent.LIFETIME} to the device")
+
+    def _devices_from(self, head: Section, group: Group, name: str) -> None:
+        written = head.get("devices_from", PATH, None)
+        if written is None:
+            return
+        place, first = head.place("devices_from"), len(self.roster)
+        listed = posixpath.normpath(posixpath.join(posixpath.dirname(name), written))
+        try:
+            content = self.content(listed)
+        except Unreadable as unreadable:
+            self.problems.add(place, f"devices_from {shown(written)}: {unreadable.message}", unreadable.hint)
+            return
+        file = self.source.place_of(listed)
+        devices = devices_from.read(content, file, self.roster, self.problems)
+        self.entries += devices
+        if not devices:
+            self.problems.add(
+                place, f"devices_from {shown(written)}: the file has no devices", "add some, or remove the group"
+            )
+        if first < len(self.roster):
+            self._enroll(Span(range(first, len(self.roster)), file, group), head)
+
+    def _protection(self, node: Node) -> None:
+        written = section(node, self.problems, "an entry of protect")
+        if not written:
+            return
+        imei = written.require("imei", IMEI_KIND, None)
+        reason = written.require("reason", SENTENCE, "")
+        until = written.get("until", DATE, None)
+        written.close()
+        if imei:
+            first = self.protected.setdefault(Imei(imei), Protection(reason, node.place, until))
+            if first.place != node.place:
+                message = f"device {imei} is protected here again, first at {first.place}"
+                self.problems.add(node.place, message, "remove one of the two")
+
+    def _approval(self, node: Node) -> None:
+        written = section(node, self.problems, "an entry of approvals")
+        if not written:
+            return
+        refusal = written.require("refusal", REFUSAL, "")
+        reason = written.require("reason", SENTENCE, "")
+        until = written.get("until", DATE, None)
+        written.close()
+        self.approvals.append(Approval(refusal, reason, node.place, until))
+
+    def _reject(self, node: Node, message: str, hint: str) -> None:
+        if not isinstance(node, Refused):
+            self.problems.add(node.place, message, hint)
+
+
+def _is_device(record: dict[str, str]) -> bool:
+    """Whether a mapping is a device in good order."""
+    return (
+        IMEI.fullmatch(record.get("imei", "")) is not None
+        and ("iccid" not in record or ICCID.fullmatch(record["iccid"]) is not None)
+        and record.get("consent", Consent.LIFETIME) == Consent.LIFETIME
+        and record.keys() <= DEVICE_KEYS
+    )

@@ -1,0 +1,115 @@
+"""The inventory: which devices should hold a license of which pool, and who is protected or approved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from hashlib import sha256
+from pathlib import Path
+
+from licensesync.errors import InventoryError
+from licensesync.files import LocalFiles, Source
+from licensesync.groups import Reader
+from licensesync.identifiers import has_wrong_check_digit
+from licensesync.model import Approval, Desired, Imei, InventoryInfo, Place, Pool, Problem, Protection, Severity
+from licensesync.problems import MOST_PROBLEMS, Problems, by_place
+from licensesync.roster import Entries, Roster
+
+
+@dataclass(frozen=True, eq=False)
+class Inventory:
+    """What is wanted, by the inventory as it was read once."""
+
+    roster: Roster
+    protected: Mapping[Imei, Protection]
+    approvals: tuple[Approval, ...]
+    info: InventoryInfo
+
+    def desired(self, pool: Pool, today: date) -> Desired:
+        """Who should hold a license of a pool on a day (UTC)."""
+        named = self.roster.members.get(pool.name, {}).keys()
+        active = self.roster.active(pool.name, today)
+        wanted = named if active is None else dict.fromkeys(active).keys()
+        protected = {imei: entry for imei, entry in self.protected.items() if _lasts(entry, today)}
+        entries = Entries(self.roster, pool, self.protected)
+        return Desired(wanted, entries, frozenset(named - wanted) if active else frozenset(), protected)
+
+    def warnings(self) -> tuple[Problem, ...]:
+        """What may be wrong; looking at every check digit takes its time."""
+        problems = Problems()
+        for imei, place in self._suspects():
+            message = f"the check digit of IMEI {imei} is wrong"
+            problems.add(place, message, "compare the IMEI with the device", Severity.WARNING)
+        return problems.in_order()
+
+    def _suspects(self) -> Iterator[tuple[Imei, Place]]:
+        for span in self.roster.spans:
+            for row in span.rows:
+                if has_wrong_check_digit(self.roster.imeis[row]):
+                    yield self.roster.imeis[row], self.roster.place(row)
+        for imei, protection in self.protected.items():
+            if has_wrong_check_digit(imei):
+                yield imei, protection.place
+
+
+@dataclass(frozen=True, eq=False)
+class Draft:
+    """An inventory as far as it can be read, with everything that is wrong with it."""
+
+    inventory: Inventory
+    problems: tuple[Problem, ...]
+
+
+def load(root: Path, pools: Mapping[str, Pool], base: Path) -> Inventory:
+    """The inventory of a file or folder; places are relative to `base`. Raises InventoryError with all problems."""
+    return load_from(LocalFiles(root, base), pools)
+
+
+def load_from(source: Source, pools: Mapping[str, Pool]) -> Inventory:
+    """The inventory of any source. Raises InventoryError with all problems."""
+    written = draft(source, pools)
+    if written.problems:
+        raise InventoryError(written.problems)
+    return written.inventory
+
+
+def draft(source: Source, pools: Mapping[str, Pool]) -> Draft:
+    """The inventory as far as it can be read."""
+    reader = Reader(source, pools)
+    names, unreadable = source.names()
+    for folder in unreadable:
+        reader.problems.add(Place(source.place_of(folder.name), 1, 1), folder.message, folder.hint)
+    for name in names:
+        reader.read(name)
+    _report_emptiness(source, names, reader)
+    info = InventoryInfo(reader.entries, _digest(reader.digests))
+    inventory = Inventory(reader.roster, reader.protected, tuple(reader.approvals), info)
+    return Draft(inventory, reader.problems.in_order())
+
+
+def with_warnings(written: Draft) -> Sequence[Problem]:
+    """Everything that is or may be wrong, by place; too many errors leave no room for warnings."""
+    if len(written.problems) > MOST_PROBLEMS:
+        return written.problems
+    return sorted([*written.problems, *written.inventory.warnings()], key=by_place)
+
+
+def _report_emptiness(source: Source, names: list[str], reader: Reader) -> None:
+    place = Place(source.place, 1, 1)
+    if not names:
+        reader.problems.add(place, "the folder has no YAML files", "add one with groups: in it")
+    elif not (reader.has_groups or reader.broken):
+        reader.problems.add(place, "there are no groups", "write groups: [] if nothing is wanted")
+
+
+def _digest(digests: Mapping[str, bytes]) -> str:
+    """The same for the same names and contents, on any machine."""
+    whole = sha256()
+    for name, digest in sorted(digests.items()):
+        whole.update(f"{len(name)} {name}\n".encode(errors="surrogateescape") + digest)
+    return f"sha256:{whole.hexdigest()}"
+
+
+def _lasts(protection: Protection, today: date) -> bool:
+    return protection.until is None or today < protection.until

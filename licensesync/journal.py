@@ -1,0 +1,170 @@
+"""What is told: structlog's set-up and the fixed events of a run."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+import orjson
+import structlog
+
+from licensesync.model import (
+    InventoryInfo,
+    Observed,
+    Outcome,
+    OutcomeKind,
+    Plan,
+    Pool,
+    PoolReport,
+    Report,
+    Unread,
+    Verb,
+    iccid_of,
+    imei_of,
+)
+
+SETTLED_WELL = frozenset({OutcomeKind.DONE, OutcomeKind.PENDING})
+
+
+class Progress(Protocol):
+    """What shows a person how far a run is."""
+
+    def reading(self, pool: str, seen: int, expected: int | None) -> None: ...
+    def sending(self, pool: str, verb: Verb, settled: int, of: int) -> None: ...
+
+
+def configure(*, as_json: bool, level: str) -> None:
+    """Log events from `level` on go to standard error: one JSON object a line, or lines for people."""
+    renderer: Any = (
+        structlog.processors.JSONRenderer(serializer=_json)
+        if as_json
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=18)
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=_CurrentStderr,
+        cache_logger_on_first_use=False,
+    )
+
+
+class _CurrentStderr:
+    """Writes to whatever standard error is at that moment, so that a progress display can keep its place below."""
+
+    def __init__(self, *_names: object) -> None:
+        pass
+
+    def msg(self, line: str) -> None:
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+
+    debug = info = warning = error = msg
+
+
+def _json(event: dict[str, Any], **_options: object) -> str:
+    return orjson.dumps(event, default=str).decode()
+
+
+class RunJournal:
+    """Tells a run as log events, and how far it is to a progress display."""
+
+    def __init__(self, progress: Progress, *, run: str | None = None) -> None:
+        self._progress = progress
+        self._log: Any = structlog.get_logger()
+        if run:
+            self._log = self._log.bind(run=run)
+        self._log = self._log.bind()
+
+    def started(self, inventory: InventoryInfo) -> None:
+        self._log.info("run.started", commit=inventory.commit, dirty=inventory.dirty, devices=inventory.devices)
+
+    def reading(self, pool: str, seen: int, expected: int | None) -> None:
+        self._progress.reading(pool, seen, expected)
+
+    def sending(self, pool: str, verb: Verb, settled: int, of: int) -> None:
+        self._progress.sending(pool, verb, settled, of)
+
+    def read(self, pool: Pool, observed: Observed) -> None:
+        capacity = observed.capacity
+        self._log.info(
+            "pool.read",
+            pool=pool.name,
+            reading="whole",
+            devices=len(observed.holders),
+            total=capacity.total,
+            assigned=capacity.assigned,
+            free=capacity.free,
+        )
+
+    def planned(self, plan: Plan | Unread) -> None:
+        if isinstance(plan, Unread):
+            self._log.error("pool.read", pool=plan.pool.name, reading=plan.reading, problem=plan.problem)
+            return
+        self._log.info(
+            "pool.planned",
+            pool=plan.pool.name,
+            verdict=plan.verdict,
+            assign=len(plan.of(Verb.ASSIGN)),
+            remove=len(plan.of(Verb.REMOVE)),
+            held=_counted(held.reason for held in plan.held),
+            kept=plan.kept,
+            foreign=plan.foreign,
+        )
+        if refusal := plan.refusal:
+            self._log.warning(
+                "pool.refused",
+                pool=plan.pool.name,
+                rule=refusal.rule,
+                setting=refusal.setting,
+                limit=refusal.limit,
+                asked=refusal.asked,
+                hash=refusal.hash,
+                next_step=refusal.next_step,
+            )
+
+    def settled(self, pool: Pool, outcomes: Sequence[Outcome]) -> None:
+        for outcome in outcomes:
+            tell = self._log.info if outcome.kind in SETTLED_WELL else self._log.warning
+            action = outcome.action
+            iccid = iccid_of(action.device)
+            tell(
+                "device.settled",
+                pool=pool.name,
+                device=imei_of(action.device),
+                **({"iccid": iccid} if iccid else {}),
+                verb=action.verb,
+                outcome=outcome.kind,
+                reason=outcome.reason,
+                service=outcome.service,
+                group=action.group,
+                place=None if action.place is None else str(action.place),
+            )
+
+    def reconciled(self, report: PoolReport) -> None:
+        self._log.info(
+            "pool.reconciled",
+            pool=report.plan.pool.name,
+            verdict=report.verdict,
+            outcomes=_counted(outcome.kind for outcome in report.outcomes),
+            held=_counted(held.reason for held in report.held),
+        )
+
+    def finished(self, report: Report, exit_code: int) -> None:
+        self._log.info(
+            "run.finished",
+            verdict=report.verdict,
+            exit=int(exit_code),
+            plan=report.plan.hash,
+            commit=report.plan.inventory.commit,
+        )
+
+
+def _counted(words: Iterable[str]) -> dict[str, int]:
+    return {str(word): count for word, count in Counter(words).items()}

@@ -1,0 +1,112 @@
+"""What the settings say of pools: whose licenses of which product, and how far they may be reconciled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, assert_never
+
+from licensesync.located import Node, Text
+from licensesync.model import Limits, Mode, Place, Pool, Product
+from licensesync.problems import Problems, shown
+from licensesync.values import Section, choice, decimal, section, whole, worded
+from licensesync.values import read as read_scalar
+
+Licenses = tuple[Product, str, str | None]
+
+PRODUCT: Final = choice(Product)
+MODE: Final = choice(Mode)
+COUNT: Final = whole(0)
+PERCENT: Final = decimal(100)
+POOL_NAME: Final = worded("[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "write letters, digits, '-', '_' and '.'")
+ACCOUNT: Final = worded(
+    "[0-9]{4,}-[0-9]+|[0-9]+", 'write the account as ThingSpace shows it, such as "0642233522-00001"', numeric=True
+)
+SKU: Final = worded("[A-Za-z0-9][A-Za-z0-9._-]*", "write the SKU as Verizon does, such as SIMSec-IoT")
+LIFETIME_SKU: Final = "SIMSec-IoT-Lt"
+
+
+def read(node: Node, problems: Problems) -> Mapping[str, Pool] | None:
+    """The pools by name, in the order of the settings; with problems, as far as they can be told."""
+    named = section(node, problems, "pools")
+    if not named:
+        return None
+    if not named.table.values:
+        problems.add(node.place, "there are no pools", "write at least one, such as fota: {product: fota, …}")
+    pools: dict[str, Pool] = {}
+    places: dict[Licenses, tuple[str, Place]] = {}
+    for name, key in named.table.keys.items():
+        pools[name] = _pool(key, named.table.values[name], problems)
+        _report_rival(pools[name], key.place, places, problems)
+    return pools
+
+
+def _pool(key: Text, node: Node, problems: Problems) -> Pool:
+    name = read_scalar(key, POOL_NAME, problems, "the name", key.value)
+    written = section(node, problems, f"pool {shown(name)}")
+    if not written:
+        return Pool(name, Product.FOTA, "", Mode.ADD_ONLY)
+    sku = written.get("sku", SKU, None)
+    pool = Pool(
+        name,
+        written.require("product", PRODUCT, Product.FOTA),
+        written.require("account", ACCOUNT, ""),
+        written.require("mode", MODE, Mode.ADD_ONLY),
+        _limits(written.section("removals")),
+        _tolerance(written.section("reading")),
+        sku,
+        written.get("others", COUNT, 0),
+        irrevocable=sku is not None and sku.casefold() == LIFETIME_SKU.casefold(),
+    )
+    _report_misfits(pool, written)
+    written.close()
+    return pool
+
+
+def _limits(removals: Section | None) -> Limits:
+    default = Limits()
+    if not removals:
+        return default
+    limits = Limits(
+        removals.get("count", COUNT, default.count),
+        removals.get("percent", PERCENT, default.percent),
+        removals.get("per_day", COUNT, default.per_day),
+    )
+    removals.close()
+    return limits
+
+
+def _tolerance(reading: Section | None) -> int:
+    if not reading:
+        return 0
+    tolerance = reading.get("tolerance", COUNT, 0)
+    reading.close()
+    return tolerance
+
+
+def _report_misfits(pool: Pool, written: Section) -> None:
+    """Reports what does not go with the product."""
+    match pool.product:
+        case Product.FOTA:
+            for key in ("sku", "others"):
+                if key in written:
+                    message = f"{key} is only for pools of {Product.SIM_SECURE}"
+                    written.problems.add(written.table.keys[key].place, message, "remove it")
+        case Product.SIM_SECURE:
+            if "sku" not in written:
+                written.problems.add(written.table.place, f"{written.name} has no sku", f"add sku: {SKU.hint}")
+            if pool.mode is Mode.FULL:
+                message = f"mode {Mode.FULL} needs a list of who holds a license, which {pool.product} has not"
+                hint = f"write {Mode.ADD_ONLY} or {Mode.MANAGED}"
+                written.problems.add(written.place("mode"), message, hint)
+        case _:
+            assert_never(pool.product)
+
+
+def _report_rival(pool: Pool, place: Place, places: dict[Licenses, tuple[str, Place]], problems: Problems) -> None:
+    """Reports a pool of the same licenses as an earlier one: they would undo each other's work."""
+    if not pool.account:
+        return
+    rival, where = places.setdefault((pool.product, pool.account, pool.sku), (pool.name, place))
+    if rival != pool.name:
+        message = f"pool {shown(pool.name)} is of the same licenses as pool {shown(rival)} at {where}"
+        problems.add(place, message, "keep one of the two")

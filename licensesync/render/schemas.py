@@ -1,0 +1,183 @@
+"""JSON Schemas of the plan and the report, for editors, scripts and tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from licensesync.model import (
+    HeldReason,
+    Mode,
+    OutcomeKind,
+    OutcomeReason,
+    PlanVerdict,
+    Product,
+    Reading,
+    Rule,
+    RunVerdict,
+    Verb,
+)
+from licensesync.render.json import VERSION
+
+Schema = dict[str, object]
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_NULL: Schema = {"type": "null"}
+_TEXT: Schema = {"type": "string"}
+_COUNT: Schema = {"type": "integer", "minimum": 0}
+_HASH: Schema = {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"}
+_PLACE: Schema = {"description": "file:line:column", "type": "string", "pattern": ":[1-9][0-9]*:[1-9][0-9]*$"}
+_TIME: Schema = {
+    "description": "RFC 3339, in UTC",
+    "type": "string",
+    "format": "date-time",
+    "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$",
+}
+
+_ONLY_WHOLE_POOLS_ARE_PLANNED: Schema = {
+    "if": {"properties": {"reading": {"const": Reading.WHOLE.value}}},
+    "then": {
+        "properties": {
+            "problem": _NULL,
+            "capacity": {"type": "object"},
+            "forecast": {"type": "object"},
+            "verdict": {"not": {"const": PlanVerdict.UNREAD.value}},
+        }
+    },
+    "else": {
+        "properties": {
+            "problem": _TEXT,
+            "capacity": _NULL,
+            "forecast": _NULL,
+            "verdict": {"const": PlanVerdict.UNREAD.value},
+            "actions": {"maxItems": 0},
+            "refusal": _NULL,
+        }
+    },
+}
+
+
+def plan_schema() -> Schema:
+    """What `plan --format json` prints."""
+    return {
+        "$schema": _DIALECT,
+        "title": "A plan of licensesync",
+        **_object(
+            {
+                "version": {"const": VERSION},
+                "kind": {"const": "plan"},
+                "hash": _HASH,
+                "made_at": _TIME,
+                "verdict": _one_of(PlanVerdict),
+                "inventory": _inventory(),
+                "pools": _list_of(_pool(PlanVerdict, _counts("assign", "remove", "held", "kept", "foreign"), {})),
+            }
+        ),
+    }
+
+
+def report_schema() -> Schema:
+    """What `apply --format json` prints."""
+    counts = _counts("done", "kept", "held", "pending", "rejected", "failed", "unknown", "foreign")
+    return {
+        "$schema": _DIALECT,
+        "title": "A report of licensesync",
+        **_object(
+            {
+                "version": {"const": VERSION},
+                "kind": {"const": "report"},
+                "run": _TEXT,
+                "hash": _HASH,
+                "started_at": _TIME,
+                "finished_at": _TIME,
+                "verdict": _one_of(RunVerdict),
+                "exit": _COUNT,
+                "inventory": _inventory(),
+                "pools": _list_of(_pool(RunVerdict, counts, {"outcomes": _list_of(_outcome())})),
+            }
+        ),
+    }
+
+
+def _inventory() -> Schema:
+    return _object({"commit": _or_null(_TEXT), "dirty": {"type": "boolean"}, "devices": _COUNT, "digest": _HASH})
+
+
+def _pool(verdict: type[StrEnum], counts: Schema, more: Mapping[str, Schema]) -> Schema:
+    fields = {
+        "pool": _TEXT,
+        "product": _one_of(Product),
+        "account": _TEXT,
+        "mode": _one_of(Mode),
+        "verdict": _one_of(verdict),
+        "reading": _one_of(Reading),
+        "problem": {"description": "why the pool was not read whole", **_or_null(_TEXT)},
+        "capacity": _or_null(_counts("total", "assigned", "free")),
+        "forecast": _or_null(_object({"assigned": {"type": "integer"}, "free": _COUNT, "waiting": _COUNT})),
+        "counts": counts,
+        "actions": {"description": "what would be sent", **_list_of(_action())},
+        "held": {"description": "what would not be asked for, and why", **_list_of(_held())},
+        "refusal": _or_null(_refusal()),
+    }
+    return {**_object({**fields, **more}), **_ONLY_WHOLE_POOLS_ARE_PLANNED}
+
+
+def _action() -> Schema:
+    return _device_row({"verb": _one_of(Verb)})
+
+
+def _held() -> Schema:
+    return _device_row({"verb": _one_of(Verb), "reason": _one_of(HeldReason), "until": _or_null(_TIME)})
+
+
+def _outcome() -> Schema:
+    return _device_row(
+        {
+            "verb": _one_of(Verb),
+            "outcome": _one_of(OutcomeKind),
+            "reason": _or_null(_one_of(OutcomeReason)),
+            "service": {"description": "the service's own words", **_or_null(_TEXT)},
+            "at": _TIME,
+        }
+    )
+
+
+def _device_row(fields: Mapping[str, Schema]) -> Schema:
+    device: Schema = {"description": "the IMEI", "type": "string", "minLength": 1}
+    origin = {"group": _or_null(_TEXT), "place": _or_null(_PLACE)}
+    iccid = {"iccid": {"description": "SIM-Secure only", **_or_null(_TEXT)}}
+    return _object({"device": device, **fields, **origin}, iccid)
+
+
+def _refusal() -> Schema:
+    return _object(
+        {
+            "rule": _one_of(Rule),
+            "setting": {"description": "the rule's figure as configured", "type": ["number", "null"]},
+            "limit": {"description": "the same in devices", **_COUNT},
+            "asked": {"description": "the removals planned", **_COUNT},
+            "hash": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
+            "next_step": _TEXT,
+        }
+    )
+
+
+def _object(required: Mapping[str, Schema], optional: Mapping[str, Schema] | None = None) -> Schema:
+    properties = {**required, **(optional or {})}
+    return {"type": "object", "properties": properties, "required": [*required], "additionalProperties": False}
+
+
+def _counts(*names: str) -> Schema:
+    return _object(dict.fromkeys(names, _COUNT))
+
+
+def _list_of(item: Schema) -> Schema:
+    return {"type": "array", "items": item}
+
+
+def _one_of(words: type[StrEnum]) -> Schema:
+    return {"type": "string", "enum": [word.value for word in words]}
+
+
+def _or_null(schema: Schema) -> Schema:
+    return {"anyOf": [schema, _NULL]}

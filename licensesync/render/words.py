@@ -1,0 +1,22 @@
+"""How texts, times and numbers are put into words."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def clean(text: str) -> str:
+    """Text on one line without control characters: nothing in it can steer a terminal, or hide."""
+    if text.isprintable():
+        return text
+    visible = (char if char.isprintable() else " " if char.isspace() else "" for char in text)
+    return " ".join("".join(visible).split())
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def moment(when: datetime) -> str:
+    """A time as people read it."""
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

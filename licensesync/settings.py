@@ -1,0 +1,357 @@
+"""The settings file: where it is, and what it says, as frozen values; every problem in it at its place."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from licensesync import pools
+from licensesync.credentials import CallbackCredentials, Credentials, callback_credentials, credentials
+from licensesync.errors import SettingsError
+from licensesync.files import Unreadable, read_file
+from licensesync.located import Table, Text, tree
+from licensesync.model import Place, Pool, Problem, Product
+from licensesync.problems import Problems, shown
+from licensesync.values import (
+    ADDRESS,
+    ADDRESS_OR_OFF,
+    CRON,
+    FLAG,
+    PATH,
+    URL,
+    Address,
+    Kind,
+    Section,
+    Unfit,
+    choice,
+    decimal,
+    is_loopback,
+    read,
+    section,
+    span,
+    whole,
+    worded,
+)
+
+__all__ = [
+    "Address",
+    "CallbackCredentials",
+    "Callbacks",
+    "Credentials",
+    "Draft",
+    "FotaCalls",
+    "GitSource",
+    "Schedule",
+    "Settings",
+    "StatusCall",
+    "ThingSpace",
+    "callback_credentials",
+    "credentials",
+    "draft",
+    "find",
+    "load",
+]
+
+VARIABLE: Final = "LICENSESYNC_SETTINGS"
+SYSTEM_FILE: Final = Path("/etc/licensesync/licensesync.yaml")
+LARGEST: Final = 4 * 1024 * 1024
+LISTEN: Final = Address("127.0.0.1", 9464)
+CALLBACKS_LISTEN: Final = Address("0.0.0.0", 9001)  # noqa: S104  # it is Verizon that calls, from outside
+
+
+class StatusCall(StrEnum):
+    """How the call for the status of FOTA licenses is addressed: the documentation has three ways."""
+
+    AUTO = "auto"
+    V3_PATH = "v3-path"
+    V3_QUERY = "v3-query"
+    V1 = "v1"
+
+
+@dataclass(frozen=True, slots=True)
+class FotaCalls:
+    status: StatusCall = StatusCall.AUTO
+    licenses_path: str = "/licenses"
+
+
+@dataclass(frozen=True, slots=True)
+class ThingSpace:
+    url: str = "https://thingspace.verizon.com"
+    timeout: timedelta = timedelta(seconds=30)
+    concurrency: int = 4
+    requests_per_second: float = 10
+    insecure: bool = False
+    batch_size: int = 200
+    fota: FotaCalls = FotaCalls()
+
+
+@dataclass(frozen=True, slots=True)
+class GitSource:
+    """An inventory at a commit of a git repository; `path` is relative to the repository's root."""
+
+    url: str
+    ref: str = "HEAD"
+    path: str = "."
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When runs begin: every so often, or as a cron expression says; one of the two is None."""
+
+    every: timedelta | None = timedelta(minutes=15)
+    cron: str | None = None
+    jitter: timedelta = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Callbacks:
+    public_url: str
+    listen: Address = CALLBACKS_LISTEN
+    register: bool = True
+    timeout: timedelta = timedelta(minutes=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All that the settings file says; paths in it are absolute."""
+
+    file: Path
+    inventory: Path | GitSource
+    pools: Mapping[str, Pool]
+    thingspace: ThingSpace = ThingSpace()
+    ledger: str | None = None
+    schedule: Schedule = Schedule()
+    listen: Address | None = LISTEN
+    callbacks: Callbacks | None = None
+    keep: timedelta | None = None
+
+    @property
+    def folder(self) -> Path:
+        """What places and relative paths are relative to."""
+        return self.file.parent
+
+    def ledger_url(self, environ: Mapping[str, str]) -> str:
+        """Where the ledger is: as written, else in systemd's state folder, else beside the settings."""
+        if self.ledger:
+            return self.ledger
+        state = environ.get("STATE_DIRECTORY", "").partition(":")[0]
+        path = Path(state, "ledger.db") if state else self.folder / "licensesync.db"
+        return f"sqlite:///{path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """The settings as far as they can be read: `settings` is None unless there are no problems."""
+
+    problems: tuple[Problem, ...]
+    settings: Settings | None = None
+    inventory: Path | GitSource | None = None
+    pools: Mapping[str, Pool] | None = None
+
+
+def find(option: str | None, environ: Mapping[str, str], cwd: Path) -> Path:
+    """The settings file: as asked for, else the first that exists. Raises SettingsError if there is none."""
+    if named := option or environ.get(VARIABLE):
+        searched, hint = [cwd / named], f"create it, or mend --settings or ${VARIABLE}"
+    else:
+        searched = [cwd / "licensesync.yaml", cwd / "config/licensesync.yaml", SYSTEM_FILE]
+        hint = f"create it, or name another with --settings or ${VARIABLE}"
+    for path in searched:
+        if path.exists():
+            return path
+    raise SettingsError([Problem(Place(named or searched[0].name, 1, 1), "there is no such settings file", hint)])
+
+
+def load(path: Path) -> Settings:
+    """The settings. Raises SettingsError with all problems."""
+    written = draft(path)
+    if written.settings is None:
+        raise SettingsError(written.problems)
+    return written.settings
+
+
+def draft(path: Path) -> Draft:
+    """The settings as far as they can be read, with all problems."""
+    file = Path(os.path.abspath(path))  # noqa: PTH100  # not resolved: what a link beside it means stays beside it
+    problems = Problems()
+    try:
+        root = tree(read_file(file, largest=LARGEST), file.name, problems)
+    except Unreadable as unreadable:
+        problems.add(Place(file.name, 1, 1), unreadable.message, unreadable.hint)
+        root = None
+    written = None if root is None else section(root, problems, "the file")
+    return _draft(file, written, problems) if written else Draft(problems.in_order())
+
+
+def _draft(file: Path, written: Section, problems: Problems) -> Draft:
+    inventory = _inventory(written, file.parent)
+    pooled = _pools(written)
+    thingspace = _thingspace(written.section("thingspace"))
+    ledger = written.get("ledger", LEDGER, None)
+    schedule = _schedule(written.section("schedule"))
+    listen = written.get("listen", ADDRESS_OR_OFF, None) if "listen" in written else LISTEN
+    callbacks = _callbacks(written.section("callbacks"), insecure=thingspace.insecure)
+    keep = written.get("keep", span(), None)
+    if "callbacks" not in written:
+        _report_deaf_pools(pooled or {}, written)
+    written.close()
+    if len(problems) or inventory is None or pooled is None:
+        return Draft(problems.in_order(), None, inventory, pooled)
+    ledger = _beside(file.parent, ledger)
+    settings = Settings(file, inventory, pooled, thingspace, ledger, schedule, listen, callbacks, keep)
+    return Draft((), settings, inventory, pooled)
+
+
+def _inventory(written: Section, folder: Path) -> Path | GitSource | None:
+    if "inventory" not in written:
+        written.problems.add(written.table.place, "there is no inventory", "add inventory: a file or a folder")
+        return None
+    node = written.table.values["inventory"]
+    if not isinstance(node, Table):
+        path = read(node, PATH, written.problems, "inventory", None)
+        return None if path is None else Path(os.path.normpath(folder / path))
+    source = Section(node, written.problems, "inventory")
+    git = source.section("git")
+    if "git" not in source:
+        written.problems.add(node.place, "inventory has no git", "add git: {url: …, ref: …, path: …}, or write a path")
+    source.close()
+    return _git(git) if git else None
+
+
+def _git(git: Section) -> GitSource:
+    source = GitSource(
+        git.require("url", GIT_URL, ""), git.get("ref", GIT_REF, "HEAD"), git.get("path", GIT_PATH, ".").rstrip("/")
+    )
+    git.close()
+    return source
+
+
+def _pools(written: Section) -> Mapping[str, Pool] | None:
+    node = written.node("pools")
+    if node is None:
+        written.problems.add(written.table.place, "there are no pools", "add pools: with at least one pool below it")
+        return None
+    return pools.read(node, written.problems)
+
+
+def _thingspace(written: Section | None) -> ThingSpace:
+    default = ThingSpace()
+    if not written:
+        return default
+    thingspace = ThingSpace(
+        written.get("url", URL, default.url),
+        written.get("timeout", span(), default.timeout),
+        written.get("concurrency", CONCURRENCY, default.concurrency),
+        written.get("requests_per_second", RATE, default.requests_per_second),
+        written.get("insecure", FLAG, default.insecure),
+        written.get("batch_size", BATCH_SIZE, default.batch_size),
+        _fota(written.section("fota")),
+    )
+    written.close()
+    _report_plain_http(thingspace.url, "url", written, insecure=thingspace.insecure)
+    return thingspace
+
+
+def _fota(written: Section | None) -> FotaCalls:
+    default = FotaCalls()
+    if not written:
+        return default
+    calls = FotaCalls(
+        written.get("status", STATUS_CALL, default.status),
+        written.get("licenses_path", URL_PATH, default.licenses_path),
+    )
+    written.close()
+    return calls
+
+
+def _schedule(written: Section | None) -> Schedule:
+    if not written:
+        return Schedule()
+    cron = written.get("cron", CRON, None)
+    every = written.get("every", span(), None)
+    jitter = written.get("jitter", span(zero=True), timedelta() if "cron" in written else Schedule().jitter)
+    written.close()
+    if "cron" in written and "every" in written:
+        written.problems.add(written.place("cron"), "cron and every exclude each other", "keep one of the two")
+    return Schedule(None if cron else every or Schedule().every, cron, jitter)
+
+
+def _callbacks(written: Section | None, *, insecure: bool) -> Callbacks | None:
+    if not written:
+        return None
+    default = Callbacks("")
+    callbacks = Callbacks(
+        written.require("public_url", URL, ""),
+        written.get("listen", ADDRESS, default.listen),
+        written.get("register", FLAG, default.register),
+        written.get("timeout", span(), default.timeout),
+    )
+    written.close()
+    _report_plain_http(callbacks.public_url, "public_url", written, insecure=insecure)
+    return callbacks
+
+
+def _report_plain_http(url: str, key: str, written: Section, *, insecure: bool) -> None:
+    """Plain http would show credentials to whoever listens in between."""
+    parts = urlsplit(url)
+    if parts.scheme == "http" and not insecure and not is_loopback(parts.hostname or ""):
+        message = f"{key} {shown(url)} is plain http beyond this machine"
+        written.problems.add(written.place(key), message, "write https://, or insecure: true below thingspace")
+
+
+def _report_deaf_pools(pooled: Mapping[str, Pool], written: Section) -> None:
+    """What becomes of SIM-Secure requests is told by callbacks alone."""
+    named = written.table.values.get("pools")
+    for pool in pooled.values():
+        if pool.product is Product.SIM_SECURE and isinstance(named, Table):
+            message = f"pool {shown(pool.name)} is {pool.product}, which needs callbacks"
+            hint = "add callbacks: {listen: 0.0.0.0:9001, public_url: https://…}"
+            written.problems.add(named.keys[pool.name].place, message, hint)
+
+
+def _beside(folder: Path, ledger: str | None) -> str | None:
+    if ledger is None:
+        return None
+    return f"sqlite:///{os.path.normpath(folder / ledger.removeprefix(SQLITE))}"
+
+
+def _ledger(text: Text) -> str:
+    path = text.value.removeprefix(SQLITE)
+    if path == text.value or not path.strip("/") or not path.isprintable():
+        raise Unfit("is not the URL of an SQLite file")
+    return text.value
+
+
+def _git_path(text: Text) -> str:
+    path = os.path.normpath(PATH.parse(text))
+    if path.startswith(("/", "..")):
+        raise Unfit(f"{shown(text.value)} leaves the repository")
+    return path
+
+
+def _git_url(text: Text) -> str:
+    url = PATH.parse(text)
+    if url.startswith("-"):
+        raise Unfit(f"{shown(url)} is not a URL")
+    user = url.partition("://")[2].partition("/")[0].rpartition("@")[0]
+    if ":" in user or (user and url.startswith("http")):
+        raise Unfit("holds a password or a token", "write the URL without it; git asks its credential helper")
+    return url
+
+
+SQLITE: Final = "sqlite:///"
+CONCURRENCY: Final = whole(1)
+BATCH_SIZE: Final = whole(1, 1_000)
+RATE: Final = decimal(zero=False)
+STATUS_CALL: Final = choice(StatusCall)
+URL_PATH: Final = worded("(/[A-Za-z0-9._~-]+)+", "write a path such as /licenses")
+GIT_REF: Final = worded(r"[A-Za-z0-9_][^\s~^:?*\[\\]*", "write a branch, a tag or a commit, such as main")
+LEDGER: Final = Kind(_ledger, "write sqlite:/// and a path, such as sqlite:///licensesync.db", {"type": "string"})
+GIT_PATH: Final = Kind(_git_path, "write a path inside the repository, such as inventory/", {"type": "string"})
+GIT_URL: Final = Kind(_git_url, "write what git clone takes, such as git@host:fleet.git", {"type": "string"})

@@ -1,0 +1,27 @@
+"""Names the calls of the service, so that a quirk can say which of them it spoils."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class Call(StrEnum):
+    TOKEN = "token"  # noqa: S105 - the name of a call
+    REVOKE = "revoke"
+    LOGIN = "login"
+    LOGOUT = "logout"
+    STATUS = "status"
+    ASSIGN = "assign"
+    REMOVE = "remove"
+    SUBSCRIPTION = "subscription"
+    DEVICES = "devices"
+    LOOKUP = "lookup"
+
+
+READS = frozenset({Call.STATUS, Call.SUBSCRIPTION, Call.DEVICES, Call.LOOKUP})
+WRITES = frozenset({Call.ASSIGN, Call.REMOVE})
+
+WHERE: Mapping[str, frozenset[Call]] = MappingProxyType(
+    {"all": frozenset(Call), "reads": READS, "writes": WRITES, "fota": READS | WRITES}
+    | {call.value: frozenset({call}) for call in Call}
+)

@@ -1,0 +1,143 @@
+"""Serves /_sim/: what an operator of the simulator sees and switches while it runs."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import orjson
+
+from licensesync.simulator.exchange import Asked, Reply, json_reply
+from licensesync.simulator.imeis import is_imei
+from licensesync.simulator.quirks import TABLE, Quirks
+from licensesync.simulator.refusals import JSON
+from licensesync.simulator.requests import Requests
+from licensesync.simulator.state import Account, World
+from licensesync.simulator.values import BadValueError
+
+PREFIX = "/_sim/"
+HELP = {
+    "GET /_sim/world": "every account: total, assigned, free; licensed, known, unknown, locked, upgraded devices",
+    "POST /_sim/add": '{"account"?, "devices": [...]}: somebody else gives these devices licenses',
+    "POST /_sim/take": '{"account"?, "devices": [...]}: somebody else takes the licenses of these devices',
+    "POST /_sim/lock": '{"account"?, "devices": [...]}: every write to these devices fails',
+    "POST /_sim/unlock": '{"account"?, "devices": [...]}: no longer',
+    "POST /_sim/upgraded": '{"account"?, "devices": [...]}: upgraded since assignment: they cannot be removed',
+    "POST /_sim/unknown": '{"account"?, "devices": [...]}: these are no devices of the account',
+    "POST /_sim/known": '{"account"?, "devices": [...]}: these are devices of the account',
+    "POST /_sim/total": '{"account"?, "total": N}: so many licenses are bought; fewer than assigned: the oldest go',
+    "GET /_sim/requests": "the requests so far, with what they changed",
+    "DELETE /_sim/requests": "forget them",
+    "GET /_sim/quirks": "the quirks in force",
+    "POST /_sim/quirks": '{"name": "value", ...}: switch quirks',
+    "GET /_sim/help": "this, and what each quirk does",
+}
+
+
+class _WrongUseError(ValueError):
+    """The request to /_sim/ is not usable; the text says what to write."""
+
+
+@dataclass(frozen=True)
+class Control:
+    """The operator's switches. They need no token and always work."""
+
+    world: World
+    quirks: Quirks
+    requests: Requests
+
+    def answer(self, asked: Asked) -> Reply:
+        """The reply to a request below /_sim/; the world is changed when it returns."""
+        try:
+            return self._answer(asked)
+        except (_WrongUseError, BadValueError) as problem:
+            return Reply(400, orjson.dumps({"error": str(problem)}), JSON)
+
+    def _answer(self, asked: Asked) -> Reply:
+        answers: Mapping[str, Callable[[], object]] = {
+            "GET /_sim/world": self._world,
+            "GET /_sim/requests": lambda: [seen.as_json() for seen in self.requests],
+            "DELETE /_sim/requests": self.requests.forget,
+            "GET /_sim/quirks": self.quirks.in_force,
+            "POST /_sim/quirks": lambda: self._switch(_object(asked)),
+            "GET /_sim/help": _help,
+            "POST /_sim/total": lambda: self._buy(_object(asked), asked.now),
+        }
+        answer = answers.get(f"{asked.method} {asked.path}")
+        return json_reply(answer()) if answer else self._change(asked)
+
+    def _world(self) -> Mapping[str, object]:
+        return {
+            "accounts": {
+                name: {"assigned": account.assigned, "free": account.free, **account.as_json()}
+                for name, account in self.world.accounts.items()
+            }
+        }
+
+    def _switch(self, wanted: Mapping[str, object]) -> object:
+        for name, value in wanted.items():
+            if not isinstance(value, str | float | bool | int | list):
+                raise _WrongUseError(f'{name}: write its value as text, such as {{"{name}": "on"}}')
+            self.quirks.set(name, value)
+        return self.quirks.in_force()
+
+    def _buy(self, wanted: Mapping[str, object], now: float) -> object:
+        total = wanted.get("total")
+        if not isinstance(total, int) or isinstance(total, bool) or total < 0:
+            raise _WrongUseError('no total; write {"total": 1000}')
+        account = self._account(wanted)
+        account.buy(total, now)
+        return _counts(account)
+
+    def _change(self, asked: Asked) -> Reply:
+        changes = _changes(asked.now)
+        change = changes.get(asked.path.removeprefix(PREFIX)) if asked.method == "POST" else None
+        if change is None:
+            return Reply(404, orjson.dumps({"error": f"no such call; GET {PREFIX}help lists them"}), JSON)
+        wanted = _object(asked)
+        account, devices = self._account(wanted), wanted.get("devices")
+        if not isinstance(devices, list) or not all(isinstance(d, str) and is_imei(d) for d in devices):
+            raise _WrongUseError('no devices; write {"devices": ["990003425730535"]}')
+        for device in devices:
+            change(account, device)
+        return json_reply(_counts(account))
+
+    def _account(self, wanted: Mapping[str, object]) -> Account:
+        name = wanted.get("account", next(iter(self.world.accounts)))
+        if name not in self.world.accounts:
+            raise _WrongUseError(f"unknown account {name!r}; write one of {', '.join(self.world.accounts)}")
+        return self.world.accounts[str(name)]
+
+
+def _help() -> object:
+    return {"calls": HELP, "quirks": {quirk.name: quirk.help for quirk in TABLE.values()}}
+
+
+def _counts(account: Account) -> object:
+    return {"account": account.name, "total": account.total, "assigned": account.assigned}
+
+
+def _changes(now: float) -> Mapping[str, Callable[[Account, str], None]]:
+    return {
+        "add": lambda account, device: account.give(device, now),
+        "take": lambda account, device: account.take(device, now),
+        "lock": lambda account, device: account.locked.add(device),
+        "unlock": lambda account, device: account.locked.discard(device),
+        "upgraded": lambda account, device: account.upgraded.add(device),
+        "unknown": lambda account, device: account.unknown.add(device),
+        "known": _declare_known,
+    }
+
+
+def _declare_known(account: Account, device: str) -> None:
+    account.unknown.discard(device)
+    if device not in account.licensed:
+        account.known.add(device)
+
+
+def _object(asked: Asked) -> Mapping[str, object]:
+    try:
+        wanted = orjson.loads(asked.body)
+    except orjson.JSONDecodeError:
+        wanted = None
+    if not isinstance(wanted, dict):
+        raise _WrongUseError("the body is not a JSON object")
+    return wanted

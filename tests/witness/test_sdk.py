@@ -1,0 +1,162 @@
+"""Verizon's own SDK speaks with the simulator: an independent witness that it speaks the documented protocol."""
+
+import json
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from apimatic_core.utilities.api_helper import ApiHelper
+from verizon.configuration import Configuration, Environment
+from verizon.exceptions.api_exception import APIException
+from verizon.exceptions.fota_v3_result_exception import FotaV3ResultException
+from verizon.http.auth.thingspace_oauth import ThingspaceOauthCredentials
+from verizon.http.auth.vz_m2m_token import VZM2mTokenCredentials
+from verizon.models.device_imei import DeviceIMEI
+from verizon.models.log_in_request import LogInRequest
+from verizon.models.v3_license_imei import V3LicenseIMEI
+from verizon.verizon_client import VerizonClient
+
+pytestmark = pytest.mark.witness
+
+ACCOUNT = "0642233522-00001"
+A, B = "990000473475989", "990003425730535"
+_PROGRAM = "import typer; from licensesync.cli.simulate import simulate; typer.run(simulate)"
+_PRODUCTION = "https://thingspace.verizon.com"
+
+Start = Callable[..., "Witness"]
+
+
+class Witness:
+    """The SDK, logged in at one simulator."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        oauth = ThingspaceOauthCredentials("key", "secret")
+        outside = VerizonClient(thingspace_oauth_credentials=oauth)
+        login = LogInRequest(username="user", password="password")
+        session = outside.session_management.start_connectivity_management_session(login).body.session_token
+        self.client = VerizonClient(
+            thingspace_oauth_credentials=oauth, vz_m2m_token_credentials=VZM2mTokenCredentials(session)
+        )
+        self.licenses = self.client.software_management_licenses_v3
+
+    def switch(self, **quirks: str) -> None:
+        body = json.dumps({name.replace("_", "-"): value for name, value in quirks.items()}).encode()
+        urllib.request.urlopen(f"{self.url}/_sim/quirks", body).close()  # noqa: S310 - loopback
+
+    def licensed(self) -> list[str]:
+        with urllib.request.urlopen(f"{self.url}/_sim/world") as world:  # noqa: S310 - loopback
+            devices: list[str] = json.loads(world.read())["accounts"][ACCOUNT]["licensed"]
+            return devices
+
+
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    """Starts a kind simulator as a program and points the SDK at it."""
+    with ExitStack() as stack:
+
+        def begin(*arguments: str) -> Witness:
+            command = [sys.executable, "-c", _PROGRAM, "--kind", "--quirk", "profile=sdk-v3", *arguments]
+            program = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE))
+            stack.callback(program.kill)
+            assert program.stdout is not None
+            url = json.loads(program.stdout.readline())["url"]
+            production = Configuration.environments[Environment.PRODUCTION]
+            here = {server: base.replace(_PRODUCTION, url) for server, base in production.items()}
+            monkeypatch.setitem(Configuration.environments, Environment.PRODUCTION, here)
+            return Witness(url)
+
+        yield begin
+
+
+def rows(answer: Any) -> dict[str, Any]:
+    return {row.device_id: row for row in answer.body.device_list}
+
+
+def test_the_status_is_read_page_by_page(start: Start) -> None:
+    witness = start("--devices", "25", "--page-size", "10")
+    found: list[str] = []
+    cursor, more = None, True
+    while more:
+        page = witness.licenses.get_account_licenses_status(ACCOUNT, cursor).body
+        assert (page.account_name, page.total_licenses, page.assigned_licenses) == (ACCOUNT, 1000, 25)
+        assert page.max_page_size == 10
+        found += [row.device_id for row in page.device_list]
+        cursor, more = getattr(page, "last_seen_device_id", None), page.has_more_data
+    assert found == witness.licensed()
+
+
+def test_licenses_are_assigned_and_removed(start: Start) -> None:
+    witness = start()
+    assigned = witness.licenses.assign_licenses_to_devices(ACCOUNT, V3LicenseIMEI([A, B]))
+    assert (assigned.body.lic_count, assigned.body.lic_used_count) == (1000, 2)
+    assert {row.status for row in rows(assigned).values()} == {"LicenseAssignSuccess"}
+    assert witness.licensed() == [A, B]
+    removed = witness.licenses.remove_licenses_from_devices(ACCOUNT, V3LicenseIMEI([A]))
+    assert rows(removed)[A].status == "Success"
+    assert witness.licensed() == [B]
+
+
+def test_a_refusal_is_read_as_the_documented_error(start: Start) -> None:
+    witness = start()
+    with pytest.raises(FotaV3ResultException) as refused:
+        witness.licenses.assign_licenses_to_devices(ACCOUNT, V3LicenseIMEI(["123"]))
+    assert (refused.value.error_code, refused.value.error_message) == ("INVALID_PARAMETER", "Invalid device id format")
+
+
+def test_the_subscription_is_read(start: Start) -> None:
+    witness = start("--devices", "3")
+    told = witness.client.software_management_subscriptions_v3.get_account_subscription_status(ACCOUNT).body
+    assert (told.account_name, told.purchase_type) == (ACCOUNT, "TS-HFOTA-MRC")
+    assert (told.license_count, told.license_used_count) == (1000, 3)
+    assert told.update_time is not None
+
+
+def test_devices_are_looked_up(start: Start) -> None:
+    witness = start("--quirk", f"unknown-devices={B}")
+    witness.licenses.assign_licenses_to_devices(ACCOUNT, V3LicenseIMEI([A]))
+    looked_up = witness.client.account_devices.list_account_devices_information(ACCOUNT, DeviceIMEI([A, B]))
+    assert looked_up.body.device_count == 2
+    assert (rows(looked_up)[A].license_assigned, rows(looked_up)[A].request_status) == (True, "Success")
+    assert rows(looked_up)[B].result_reason == "Device Not Found. "
+
+
+def test_devices_are_listed_but_the_sdk_asks_for_one_protocol_only(start: Start) -> None:
+    witness = start("--devices", "20")
+    listed = witness.client.account_devices.get_account_device_information(ACCOUNT).body
+    assert {row.protocol for row in listed.device_list} == {"LWM2M"}
+    assert 0 < len(listed.device_list) < 20
+
+
+def test_the_first_version_of_the_status_is_read(start: Start) -> None:
+    witness = start("--devices", "3", "--quirk", "time-form=iso")
+    witness.switch(profile="v1")
+    told = witness.client.software_management_subscriptions_v1.get_account_license_status(ACCOUNT, "0").body
+    assert (told.total_licenses, told.assigned_licenses, len(told.device_list)) == (1000, 3, 3)
+
+
+def test_the_sdk_drops_the_total_and_the_reason_as_the_portal_spells_them(start: Start) -> None:
+    witness = start()
+    witness.switch(profile="portal-v3")
+    page = witness.licenses.get_account_licenses_status(ACCOUNT).body
+    assert not hasattr(page, "total_licenses")
+    row = rows(witness.licenses.assign_licenses_to_devices(ACCOUNT, V3LicenseIMEI([A])))[A]
+    assert getattr(row, "result_reason", None) is None
+
+
+def test_the_sdk_crashes_on_a_time_that_the_portal_documents(start: Start) -> None:
+    witness = start("--devices", "1", "--quirk", "time-form=go")
+    with pytest.raises(ValueError, match="Unknown string format"):
+        witness.client.software_management_subscriptions_v1.get_account_license_status(ACCOUNT, "0")
+
+
+def test_the_sdk_knows_a_bad_token_only_as_a_bare_error(start: Start) -> None:
+    witness = start("--quirk", "bearer-dies=#1")
+    with pytest.raises(APIException) as refused:
+        witness.licenses.get_account_licenses_status(ACCOUNT)
+    assert refused.value.response_code == 401
+    assert ApiHelper.json_deserialize(refused.value.response.text)["fault"]["code"] == "900901"
