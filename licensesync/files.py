@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import posixpath
 import stat
@@ -111,10 +112,10 @@ def _reason(error: OSError | RuntimeError) -> tuple[str, str]:
             return "this is a folder", "name a file"
         case PermissionError():
             return "the file may not be read", "give this user the right to read it"
-        case OSError(strerror=str() as words) if error.errno:
+        case OSError(strerror=str() as words) if error.errno != errno.ELOOP:
             return f"the file cannot be read: {words}", "mend the path or the file"
         case _:
-            return "the symbolic link leads back to itself", "remove it"
+            return "the link leads back to itself", "remove it, or mend its target"
 
 
 class _Walk:
@@ -142,12 +143,9 @@ class _Walk:
                 self._visit(entry, posixpath.join(folder, entry.name))
 
     def _visit(self, entry: os.DirEntry[str], name: str) -> None:
-        try:
-            is_folder = entry.is_dir()
-        except OSError as error:
-            self.unreadable.append(Unreadable(name, *_reason(error)))
-            return
-        if is_folder:
+        if entry.is_symlink() and not Path(entry).exists():
+            self.unreadable.append(Unreadable(name, "the link leads nowhere", "remove it, or mend its target"))
+        elif entry.is_dir():
             if not entry.is_symlink() or self._may_follow(name):
                 self.into(name)
         elif name.endswith(SUFFIXES):

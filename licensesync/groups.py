@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
@@ -73,7 +74,6 @@ class Reader:
     digests: dict[str, bytes] = field(default_factory=dict)
     entries: int = 0
     has_groups: bool = False
-    broken: bool = False
 
     def __post_init__(self) -> None:
         self.roster = Roster(self.pools)
@@ -85,15 +85,12 @@ class Reader:
             written = self.content(name)
         except Unreadable as unreadable:
             self.problems.add(Place(file, 1, 1), unreadable.message, unreadable.hint)
-            self.broken = True
             return
-        try:
+        with suppress(Unparsable):
             stream = Stream(written, file, self.problems)
             if stream.begin():
                 self._document(stream, name)
                 stream.end()
-        except Unparsable:
-            self.broken = True
 
     def content(self, name: str) -> bytes:
         """The content of a file, whose digest is kept. Raises Unreadable."""
@@ -144,7 +141,7 @@ class Reader:
             self._enroll(Span(range(first, len(self.roster)), stream.file, group), head)
         if "devices_from" in head:
             self._devices_from(head, group, name)
-        elif entries == self.entries:
+        elif entries == self.entries and "devices" not in head:
             self.problems.add(place, "the group has no devices", "add devices: or devices_from:, or remove the group")
 
     def _head(self, stream: Stream) -> Section | None:
@@ -155,22 +152,25 @@ class Reader:
             return section(stream.node(), self.problems, "a group")
         head = Table({}, {}, place)
         for key in keys:
-            if key.value == "devices":
-                self._devices(stream)
+            if key.value == "devices" and (items := stream.listing()) is not None:
+                self._devices(stream, items)
             elif key.value in GROUP_KEYS:
                 head.keys[key.value], head.values[key.value] = key, stream.node()
             else:
                 report_unknown(key, GROUP_KEYS, self.problems)
                 stream.skip()
+        self._reject_devices(head)
         return Section(head, self.problems, "the group")
 
-    def _devices(self, stream: Stream) -> None:
-        items = stream.listing()
-        if items is None:
-            node = stream.node()
-            if not isinstance(node, Text) or not node.is_null:
-                self._reject(node, "devices is not a list", 'write one line for each, such as - "990003425730535"')
-            return
+    def _reject_devices(self, head: Table) -> None:
+        """Reports what stands in the place of a list of devices; nothing at all is reported with the whole group."""
+        node = head.values.get("devices")
+        if isinstance(node, Text) and node.is_null:
+            del head.values["devices"]
+        elif node:
+            self._reject(node, "devices is not a list", 'write one line for each, such as - "990003425730535"')
+
+    def _devices(self, stream: Stream, items: Iterator[Place]) -> None:
         for _ in items:
             texts, positions = stream.texts()
             self._take_plain(texts, positions, stream.file)
@@ -228,7 +228,12 @@ class Reader:
                 head.place("until"), message, "write a later day: until is the first day without a license"
             )
         return Group(
-            head.require("name", SENTENCE, ""), self._licenses(head), head.get("priority", PRIORITY, 0), since, until
+            head.require("name", SENTENCE, ""),
+            self._licenses(head),
+            head.get("priority", PRIORITY, 0),
+            since,
+            until,
+            head.get("consent", CONSENT, None) is not None,
         )
 
     def _licenses(self, head: Section) -> tuple[str, ...]:
@@ -267,7 +272,7 @@ class Reader:
     def _enroll(self, span: Span, head: Section) -> None:
         self.roster.enroll(span, self.problems)
         lifetime = [name for name in span.group.licenses if self.pools[name].irrevocable]
-        if not lifetime or head.get("consent", CONSENT, None):
+        if not lifetime or span.group.consents:
             return
         bold = [row for row in span.rows if row not in self.roster.consenting]
         what = f"a license of pool {lifetime[0]} cannot be taken back"

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 from datetime import date
+from fractions import Fraction
 from math import floor
 
 from licensesync.model import Action, Approval, Held, HeldReason, Limits, Plan, Pool, Refusal, Rule, Verb
@@ -62,7 +63,7 @@ def _broken_rule(
         return Rule.EMPTY, None, 0
     if asked > limits.count:
         return Rule.COUNT, limits.count, limits.count
-    of_observed = max(ALWAYS_WITHIN_PERCENT, floor(plan.observed * limits.percent / 100))
+    of_observed = max(ALWAYS_WITHIN_PERCENT, floor(plan.observed * Fraction(str(limits.percent)) / 100))
     if asked > of_observed:
         return Rule.PERCENT, limits.percent, of_observed
     left_of_day = max(0, limits.per_day - removed_in_past_day)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import date
 from hashlib import sha256
@@ -12,7 +13,18 @@ from licensesync.errors import InventoryError
 from licensesync.files import LocalFiles, Source
 from licensesync.groups import Reader
 from licensesync.identifiers import has_wrong_check_digit
-from licensesync.model import Approval, Desired, Imei, InventoryInfo, Place, Pool, Problem, Protection, Severity
+from licensesync.model import (
+    Approval,
+    Desired,
+    DeviceId,
+    Imei,
+    InventoryInfo,
+    Place,
+    Pool,
+    Problem,
+    Protection,
+    Severity,
+)
 from licensesync.problems import MOST_PROBLEMS, Problems, by_place
 from licensesync.roster import Entries, Roster
 
@@ -33,7 +45,11 @@ class Inventory:
         wanted = named if active is None else dict.fromkeys(active).keys()
         protected = {imei: entry for imei, entry in self.protected.items() if _lasts(entry, today)}
         entries = Entries(self.roster, pool, self.protected)
-        return Desired(wanted, entries, frozenset(named - wanted) if active else frozenset(), protected)
+        return Desired(wanted, entries, frozenset() if active is None else frozenset(named - wanted), protected)
+
+    def named(self, pool: Pool) -> AbstractSet[DeviceId]:
+        """Every device that is named for a pool, on whatever day."""
+        return self.roster.members.get(pool.name, {}).keys()
 
     def warnings(self) -> tuple[Problem, ...]:
         """What may be wrong; looking at every check digit takes its time."""
@@ -99,7 +115,7 @@ def _report_emptiness(source: Source, names: list[str], reader: Reader) -> None:
     place = Place(source.place, 1, 1)
     if not names:
         reader.problems.add(place, "the folder has no YAML files", "add one with groups: in it")
-    elif not (reader.has_groups or reader.broken):
+    elif not reader.has_groups and not len(reader.problems):
         reader.problems.add(place, "there are no groups", "write groups: [] if nothing is wanted")
 
 

@@ -303,9 +303,10 @@ class Stream:
 
     def _report_syntax(self, error: Any) -> NoReturn:
         text = self._written.decode(errors="replace")
-        runs_out = error.context_mark is not None and error.problem_mark.index >= len(text)
-        mark = error.context_mark if runs_out else error.problem_mark
-        place = at(self.file, mark.line << 32 | mark.column)
+        runs_out = error.problem_mark.index >= len(text)
+        mark = error.context_mark if runs_out and error.context_mark else error.problem_mark
+        at_end = mark.index >= len(text)
+        place = self._behind(text.rstrip()) if at_end else at(self.file, mark.line << 32 | mark.column)
         context = f" {error.context}" if error.context else ""
         line = BREAK.split(text)[mark.line : mark.line + 1]
         has_tabs = "\t" in "".join(line)[: mark.column + 1]

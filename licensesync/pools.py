@@ -93,7 +93,9 @@ def _report_misfits(pool: Pool, written: Section) -> None:
                     written.problems.add(written.table.keys[key].place, message, "remove it")
         case Product.SIM_SECURE:
             if "sku" not in written:
-                written.problems.add(written.table.place, f"{written.name} has no sku", f"add sku: {SKU.hint}")
+                written.problems.add(
+                    written.table.place, f"{written.name} has no sku", SKU.hint.replace("write", "add sku:", 1)
+                )
             if pool.mode is Mode.FULL:
                 message = f"mode {Mode.FULL} needs a list of who holds a license, which {pool.product} has not"
                 hint = f"write {Mode.ADD_ONLY} or {Mode.MANAGED}"

@@ -1,17 +1,21 @@
-"""Where the inventory comes from: a path, and the git commit that it stands at."""
+"""Where the inventory comes from: a path, the git commit that it stands at, or the tree of another commit."""
 
 from __future__ import annotations
 
 import os
+import posixpath
 import subprocess
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from licensesync.errors import ProvenanceError
+from licensesync.files import LARGEST, SUFFIXES, LocalFiles, Unreadable
 from licensesync.model import InventoryInfo
 from licensesync.settings import GitSource
 
-PATIENCE = 30.0
+PATIENCE = 60.0
+REGULAR = ("100644", "100755")
 
 
 def local(source: Path | GitSource) -> Path:
@@ -25,20 +29,97 @@ def local(source: Path | GitSource) -> Path:
 
 def stamped(info: InventoryInfo, inventory: Path) -> InventoryInfo:
     """The same with the commit that is checked out and whether the inventory differs from it; as it is outside git."""
-    folder = inventory if inventory.is_dir() else inventory.parent
-    commit = _git(folder, "rev-parse", "--verify", "--quiet", "HEAD")
-    if not commit:
+    try:
+        commit = _git(_folder(inventory), "rev-parse", "--verify", "--quiet", "HEAD")
+        seen = ("status", "--porcelain", "--untracked-files=all", "--ignored=matching", "--", str(inventory))
+        changed = _git(_folder(inventory), *seen)
+    except ProvenanceError:
         return info
-    changed = _git(folder, "status", "--porcelain", "--untracked-files=all", "--ignored=matching", "--", str(inventory))
-    return replace(info, commit=commit, dirty=changed != "")
+    return replace(info, commit=commit.decode().strip(), dirty=bool(changed.strip()))
 
 
-def _git(folder: Path, *arguments: str) -> str | None:
-    """What git prints, or None where it cannot tell: no git, no repository, not ours."""
-    environ = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+def at_commit(inventory: Path, ref: str, base: Path) -> GitTree:
+    """The files of the inventory as they are in a commit. Raises ProvenanceError where there is no such commit."""
+    folder = _folder(inventory)
+    if ref.startswith("-"):
+        raise ProvenanceError(f"{ref!r} is no commit; write a branch, a tag or a commit")
+    top = Path(_git(folder, "rev-parse", "--show-toplevel").decode().rstrip("\n"))
+    commit = _git(folder, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}").decode().strip()
+    root = posixpath.normpath(os.path.relpath(inventory.resolve(), top.resolve()))
+    listed = _git(top, "ls-tree", "-r", "-z", "--full-tree", commit).decode("utf-8", "surrogateescape")
+    blobs = dict(_entry(line) for line in listed.split("\0") if line)
+    name = posixpath.basename(root) if root in blobs else ""
+    within = posixpath.dirname(root) if name else root
+    inside = {posixpath.relpath(path, within or "."): blob for path, blob in blobs.items() if _is_in(within, path)}
+    return GitTree(top, commit, inside, name, LocalFiles(inventory, base).place)
+
+
+def _entry(line: str) -> tuple[str, tuple[str, str]]:
+    """Path, mode and object of a line of `git ls-tree`."""
+    head, _, path = line.partition("\t")
+    mode, _, blob = head.split(" ")
+    return path, (mode, blob)
+
+
+def _is_in(folder: str, path: str) -> bool:
+    return folder in {"", "."} or path.startswith(f"{folder}/")
+
+
+@dataclass(frozen=True, eq=False)
+class GitTree:
+    """An inventory as it is in a commit: a source of files.
+
+    `blobs` has mode and object of each path in the inventory's folder; `file` is set where the inventory is one file
+    of it. `place` is what the inventory that is checked out is called, so that places of two commits can be compared.
+    """
+
+    top: Path
+    commit: str
+    blobs: Mapping[str, tuple[str, str]]
+    file: str
+    place: str
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.names()[0]
+
+    def place_of(self, name: str) -> str:
+        folder = posixpath.dirname(self.place) if self.file else self.place
+        return posixpath.normpath(posixpath.join(folder, name))
+
+    def names(self) -> tuple[list[str], list[Unreadable]]:
+        if self.file:
+            return [self.file], []
+        shown = (name for name in self.blobs if not any(part.startswith(".") for part in name.split("/")))
+        return sorted(name for name in shown if name.endswith(SUFFIXES)), []
+
+    def read(self, name: str) -> bytes:
+        mode, blob = self.blobs.get(name, ("", ""))
+        if not blob:
+            raise Unreadable(name, f"there is no such file in commit {self.commit[:10]}", "commit it, or mend the path")
+        if mode not in REGULAR:
+            raise Unreadable(name, "this is not a regular file", "name a file")
+        written = _git(self.top, "cat-file", "blob", blob)
+        if len(written) > LARGEST:
+            raise Unreadable(name, f"the file is larger than {LARGEST // 1024**2} MB", "split it into smaller files")
+        return written
+
+
+def _folder(inventory: Path) -> Path:
+    return inventory if inventory.is_dir() else inventory.parent
+
+
+def _git(folder: Path, *arguments: str) -> bytes:
+    """What git prints. Raises ProvenanceError where it cannot tell: no git, no repository, not ours, no such commit."""
+    environ = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_LITERAL_PATHSPECS": "1", "LC_ALL": "C"}
     command = ["git", "-C", str(folder), *arguments]
     try:
         told = subprocess.run(command, capture_output=True, check=True, env=environ, timeout=PATIENCE)  # noqa: S603 - a list, no shell
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return told.stdout.decode("utf-8", "replace").strip()
+    except FileNotFoundError as error:
+        raise ProvenanceError("there is no git program here; install git") from error
+    except subprocess.CalledProcessError as error:
+        words = error.stderr.decode("utf-8", "replace").strip() or "there is no such commit"
+        raise ProvenanceError(f"git {arguments[0]}: {words}") from error
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ProvenanceError(f"git {arguments[0]}: {error}") from error
+    return told.stdout

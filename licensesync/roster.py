@@ -27,6 +27,7 @@ class Group:
     priority: int = 0
     since: date | None = None
     until: date | None = None
+    consents: bool = False
 
     def is_active(self, today: date) -> bool:
         return (self.since is None or self.since <= today) and (self.until is None or today < self.until)

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -38,14 +38,32 @@ class Pass:
     credentials: Credentials
 
 
-def prepare(options: Globals, pool_names: Collection[str] | None) -> Pass:
-    """All that a pass needs before it asks the service anything. Raises what is wrong with any of it."""
+def prepare(options: Globals, pool_names: Collection[str] | None, git_ref: str | None = None) -> Pass:
+    """All that a pass needs before it asks the service anything. Raises what is wrong with any of it.
+
+    With `git_ref` the inventory is that of a commit, else the one that is checked out.
+    """
     journal.configure(as_json=_logs_as_json(options), level=options.log_level)
     found = settings.load(settings.find(options.settings, os.environ, Path.cwd()))
     pools = _chosen(found.pools, pool_names or ())
-    loaded = inventory.load(provenance.local(found.inventory), found.pools, found.file.parent)
-    info = provenance.stamped(loaded.info, provenance.local(found.inventory))
+    path, base = provenance.local(found.inventory), found.file.parent
+    if git_ref is None:
+        loaded = inventory.load(path, found.pools, base)
+        info = provenance.stamped(loaded.info, path)
+    else:
+        tree = provenance.at_commit(path, git_ref, base)
+        loaded = inventory.load_from(tree, found.pools)
+        info = replace(loaded.info, commit=tree.commit)
     return Pass(found, pools, loaded, info, credentials(os.environ))
+
+
+def named_at(work: Pass, ref: str) -> Mapping[str, Memory]:
+    """What is remembered where there is no ledger: that the inventory of a commit has named these devices."""
+    tree = provenance.at_commit(provenance.local(work.settings.inventory), ref, work.settings.file.parent)
+    if tree.is_empty:
+        return {}
+    base = inventory.load_from(tree, work.settings.pools)
+    return {pool.name: Memory(managed=base.named(pool)) for pool in work.pools}
 
 
 async def plan(

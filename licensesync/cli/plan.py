@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,7 @@ from licensesync.cli.options import Out, Pools
 
 if TYPE_CHECKING:
     from licensesync.cli.composition import Pass
-    from licensesync.model import RunPlan
+    from licensesync.model import Memory, RunPlan
 
 
 class PlanFormat(StrEnum):
@@ -32,24 +33,31 @@ def plan(
         bool, typer.Option("--detailed-exitcode", help="Exit 2 when there are changes to make.")
     ] = False,
     pool: Pools = None,
+    git_ref: Annotated[
+        str | None, typer.Option(metavar="REF", help="Plan the inventory of this commit instead of the files.")
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option(metavar="REF", help="Devices that this commit's inventory names count as managed.")
+    ] = None,
 ) -> None:
     """Show what would change: reads, compares, prints. Never writes to ThingSpace."""
     from licensesync.cli import composition, output
     from licensesync.render import json
 
-    work = composition.prepare(context.obj, pool)
+    work = composition.prepare(context.obj, pool, git_ref)
+    memory = composition.named_at(work, base) if base is not None else {}
     output.must_be_writable(out)
-    run_plan = asyncio.run(_planned(work))
+    run_plan = asyncio.run(_planned(work, memory))
     output.print_plan(run_plan, form)
     output.save(out, json.plan(run_plan))
     raise typer.Exit(exit_codes.of_plan(run_plan, detailed=detailed_exitcode))
 
 
-async def _planned(work: Pass) -> RunPlan:
+async def _planned(work: Pass, memory: Mapping[str, Memory]) -> RunPlan:
     from licensesync.cli import composition
     from licensesync.cli.progress import progress_on
     from licensesync.journal import RunJournal
 
     with progress_on(sys.stderr) as shown:
         async with composition.observers(work) as observers:
-            return await composition.plan(work, observers, composition.policy(work), RunJournal(shown), {})
+            return await composition.plan(work, observers, composition.policy(work), RunJournal(shown), memory)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from licensesync.simulator.auth import Credentials
 
 _WIDTH = 76
+_AS_IT_STANDS = "\b"  # keeps the help from filling the lines of this paragraph anew
 
 
 def simulate(
@@ -109,7 +110,9 @@ def _described() -> str:
         + textwrap.fill(f"= {quirk.form}", _WIDTH, initial_indent="    ", subsequent_indent="      ")
         for quirk in TABLE.values()
     )
-    return f"{_INTRODUCTION}\n\nQuirks, each with its default (with --kind) and its values:\n\n{entries}"
+    return (
+        f"{_INTRODUCTION}\n\nQuirks, each with its default (with --kind) and its values:\n\n{_AS_IT_STANDS}\n{entries}"
+    )
 
 
 def _default(unkind: str, kind: str) -> str:

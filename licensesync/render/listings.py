@@ -17,7 +17,7 @@ WHY_HELD: Mapping[HeldReason, str] = {
     HeldReason.PROTECTED: "the inventory protects them",
     HeldReason.FOREIGN: "never managed; mode managed leaves them alone",
     HeldReason.MODE: "mode add-only removes nothing",
-    HeldReason.REFUSED: "the guard refuses to remove them",
+    HeldReason.REFUSED: "not carried out without leave",
     HeldReason.QUARANTINED: "set aside after repeated failures",
     HeldReason.IN_FLIGHT: "an earlier request for them is still open",
     HeldReason.IRREVOCABLE: "a lifetime license is never removed",

@@ -55,6 +55,8 @@ def plan_verdict(run_plan: RunPlan) -> str:
 
 def report_verdict(report: Report, exit_code: int) -> str:
     """The run in one line."""
+    if report.declined:
+        return f"{report.verdict}: nothing was done, as the plan was not agreed to; exit {exit_code}"
     totals = _total(report_counts(pool) for pool in report.pools)
     settled = _without_zeros(f"{totals[kind]} {kind}" for kind in (*OutcomeKind, "held"))
     return f"{report.verdict}: {settled}; exit {exit_code}"

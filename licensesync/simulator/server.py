@@ -42,7 +42,7 @@ class SimulatorOptions:
     seed: int | None = None
     kind: bool = False
     page_size: int | None = None
-    latency: float = 0.0  # seconds before each answer
+    latency: float = 0.0  # seconds from a request to its answer
     credentials: Credentials | None = None
     quirks: Mapping[str, Setting] = field(default_factory=dict)
     clock: Callable[[], float] = time.time
@@ -87,11 +87,11 @@ class Simulator:
         if request.path.startswith(PREFIX) and request.path != ELSEWHERE:
             return _response(self._control.answer(self._asked(request, body)))
         seen = self.requests.note(self._options.clock(), request.method, request.path_qs)
-        if self._options.latency:
-            await asyncio.sleep(self._options.latency)
+        arrived = time.monotonic()
         reply = self._reply(request, body, seen)
-        if reply.delay:
-            await asyncio.sleep(reply.delay)
+        latency = self._options.latency - (time.monotonic() - arrived)
+        if (pause := max(0.0, latency) + reply.delay) > 0:
+            await asyncio.sleep(pause)
         if reply.lost or reply.cut:
             return await _break_off(request, reply)
         return _response(reply)

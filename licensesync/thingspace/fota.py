@@ -80,10 +80,10 @@ class FotaReader:
     async def _walked(self, known: Known, cursors: int, progress: Progress) -> Tally:
         if cursors > 1 and known.sample:
             try:
-                return await side_by_side(self._page, known, cursors, progress)
+                return await side_by_side(self._page, Tally(progress, self.pool.tolerance), known, cursors)
             except OrderInDoubt:
                 self._cursors = 1
-        return await one_by_one(self._page, progress)
+        return await one_by_one(self._page, Tally(progress, self.pool.tolerance))
 
     def _prove(self, tally: Tally, capacity: Capacity) -> None:
         listed, counted = len(tally.devices), capacity.assigned

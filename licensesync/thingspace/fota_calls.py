@@ -13,10 +13,11 @@ from urllib.parse import quote
 import msgspec
 
 from licensesync.errors import UnexpectedReply
+from licensesync.model import DeviceId
 from licensesync.thingspace.wire import Read, Write, answer_of
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
-Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[!-~]+$")]
+Identifier = Annotated[DeviceId, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[!-~]+$")]
 
 START = "0"
 
@@ -48,8 +49,9 @@ class StatusPage(msgspec.Struct, rename="camel"):
     device_list: list[License] | None = None
 
     @property
-    def licenses(self) -> list[License]:
-        return self.device_list or []
+    def identifiers(self) -> list[DeviceId]:
+        """The devices of this page, in the order in which they stand there."""
+        return [row.deviceId for row in self.device_list or []]
 
     @property
     def total(self) -> int | None:

@@ -24,7 +24,9 @@ Order = Callable[[str], str]
 INVALID_CURSOR = "lastseendeviceid"
 
 
-LARGEST_SAMPLE = 65_536
+LARGEST_SAMPLE = 16_384
+MOST_PAGES = 100_000
+SPARE_PAGES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +44,10 @@ class Known:
 
 @dataclass(slots=True)
 class Tally:
-    """What the pages of one walk have told so far."""
+    """What the pages of one walk have told so far; `tolerance` as in the pool's settings."""
 
     progress: Progress
+    tolerance: int = 0
     devices: set[DeviceId] = field(default_factory=set)
     pages: int = 0
     total: int | None = None
@@ -53,7 +56,7 @@ class Tally:
     def take(self, page: StatusPage) -> None:
         """Count a page in. Raises IncompleteObservation when the service's count changed meanwhile."""
         self.pages += 1
-        self.devices.update(DeviceId(row.deviceId) for row in page.licenses)
+        self.devices.update(page.identifiers)
         if page.total is not None:
             self.total = page.total if self.total is None else min(page.total, self.total)
         if page.assigned_licenses is not None:
@@ -63,7 +66,19 @@ class Tally:
                     "while the list was read; somebody else is changing licenses"
                 )
             self.assigned = page.assigned_licenses
+        self._must_end()
         self.progress(len(self.devices), self.assigned)
+
+    def _must_end(self) -> None:
+        """No list is endless, whatever its cursors say."""
+        counted = MOST_PAGES if self.assigned is None else self.assigned + self.tolerance
+        if self.assigned is not None and len(self.devices) > counted:
+            raise IncompleteObservation(
+                f"the list has more than {len(self.devices) - 1} devices, but the service counts {self.assigned} "
+                "licenses as assigned"
+            )
+        if self.pages > counted + SPARE_PAGES:
+            raise IncompleteObservation(f"the list does not end after {self.pages} pages")
 
 
 class CountChanged(IncompleteObservation):
@@ -78,9 +93,8 @@ class OrderInDoubt(IncompleteObservation):
     """The pages are not in the order that several cursors need."""
 
 
-async def one_by_one(fetch: Fetch, progress: Progress) -> Tally:
+async def one_by_one(fetch: Fetch, tally: Tally) -> Tally:
     """Every page in the order in which the server's cursor leads. Raises IncompleteObservation or ApiError."""
-    tally = Tally(progress)
     cursor, visited = START, {START}
     while True:
         page = await _fetched(fetch, cursor, tally)
@@ -90,18 +104,17 @@ async def one_by_one(fetch: Fetch, progress: Progress) -> Tally:
         cursor = _moved_on(page, visited)
 
 
-async def side_by_side(fetch: Fetch, known: Known, cursors: int, progress: Progress) -> Tally:
+async def side_by_side(fetch: Fetch, tally: Tally, known: Known, cursors: int) -> Tally:
     """Every page, by up to `cursors` walks at once, which start at identifiers that are `known` in the account.
 
     Raises OrderInDoubt where the pages are not ordered by identifier; else as `one_by_one`.
     """
-    tally = Tally(progress)
     first = await _fetched(fetch, START, tally)
     tally.take(first)
     if not first.more:
         return tally
     begin = _moved_on(first, {START})
-    await _Ranges(fetch, tally, _order_of(first), known.sample).walk(begin, len(first.licenses), cursors, known.step)
+    await _Ranges(fetch, tally, _order_of(first), known.sample).walk(begin, len(first.identifiers), cursors, known.step)
     return tally
 
 
@@ -125,7 +138,7 @@ def _rejects_cursor(error: ApiError) -> bool:
 
 def _moved_on(page: StatusPage, visited: set[str]) -> str:
     """The next cursor, if there is one that leads on."""
-    if not page.licenses:
+    if not page.identifiers:
         raise IncompleteObservation("an empty page of the list says that there is more")
     if page.cursor in visited:
         raise IncompleteObservation(f"the list's cursor {page.cursor[:40]!r} does not move on although there is more")
@@ -135,7 +148,7 @@ def _moved_on(page: StatusPage, visited: set[str]) -> str:
 
 def _order_of(page: StatusPage) -> Order:
     """The collation by which the cursor is the last of this page's identifiers: as numbers, or as texts."""
-    identifiers = [row.deviceId for row in page.licenses]
+    identifiers = page.identifiers
     if all(each.isdecimal() for each in (*identifiers, page.cursor)):
         for order in (_as_number, _as_text):
             if max(map(order, identifiers), default=None) == order(page.cursor):
@@ -210,7 +223,7 @@ class _Ranges:
 
     def _advance(self, mine: _Range, page: StatusPage) -> None:
         self._tally.take(page)
-        identifiers = [row.deviceId for row in page.licenses]
+        identifiers = page.identifiers
         if not all(map(str.isdecimal, identifiers)):
             raise OrderInDoubt("an identifier on a page is not a number")
         keys = [self._order(each) for each in identifiers]
