@@ -20,10 +20,10 @@ def text_plan(run_plan: RunPlan, stream_is_terminal: bool) -> str:  # noqa: FBT0
 
 def print_plan(run_plan: RunPlan, form: str) -> None:
     """The plan on standard output as text, json or markdown."""
-    written: dict[str, Callable[[], str]] = {
-        "text": lambda: text_plan(run_plan, sys.stdout.isatty()),
-        "json": lambda: json.plan(run_plan).decode(),
-        "markdown": lambda: markdown.plan(run_plan),
+    written: dict[str, Callable[[], bytes]] = {
+        "text": lambda: text_plan(run_plan, sys.stdout.isatty()).encode(),
+        "json": lambda: json.plan(run_plan),
+        "markdown": lambda: markdown.plan(run_plan).encode(),
     }
     print_result(written[form]())
 
@@ -31,16 +31,18 @@ def print_plan(run_plan: RunPlan, form: str) -> None:
 def print_report(report: Report, exit_code: ExitCode, form: str) -> None:
     """The report on standard output as text or json."""
     if form == "json":
-        print_result(json.report(report, exit_code).decode())
+        print_result(json.report(report, exit_code))
     else:
         on_terminal = sys.stdout.isatty()
         told = text.report(report, exit_code, colour=_coloured(on_terminal), width=_width(on_terminal))
-        print_result(told)
+        print_result(told.encode())
 
 
-def print_result(result: str) -> None:
-    sys.stdout.write(result if result.endswith("\n") else f"{result}\n")
+def print_result(result: bytes) -> None:
+    """These bytes, UTF-8, as whole lines on standard output."""
     sys.stdout.flush()
+    sys.stdout.buffer.write(result if result.endswith(b"\n") else result + b"\n")
+    sys.stdout.buffer.flush()
 
 
 def must_be_writable(path: Path | None) -> None:

@@ -95,13 +95,8 @@ class OrderInDoubt(IncompleteObservation):
 
 async def one_by_one(fetch: Fetch, tally: Tally) -> Tally:
     """Every page in the order in which the server's cursor leads. Raises IncompleteObservation or ApiError."""
-    cursor, visited = START, {START}
-    while True:
-        page = await _fetched(fetch, cursor, tally)
-        tally.take(page)
-        if not page.more:
-            return tally
-        cursor = _moved_on(page, visited)
+    first = await _fetched(fetch, START, tally)
+    return await _onward(fetch, tally, first, {START})
 
 
 async def side_by_side(fetch: Fetch, tally: Tally, known: Known, cursors: int) -> Tally:
@@ -110,12 +105,30 @@ async def side_by_side(fetch: Fetch, tally: Tally, known: Known, cursors: int) -
     Raises OrderInDoubt where the pages are not ordered by identifier; else as `one_by_one`.
     """
     first = await _fetched(fetch, START, tally)
+    useful = min(cursors, _pages_after(first) // 2)
+    if not first.more or useful < 2:
+        return await _onward(fetch, tally, first, {START})
     tally.take(first)
-    if not first.more:
-        return tally
     begin = _moved_on(first, {START})
-    await _Ranges(fetch, tally, _order_of(first), known.sample).walk(begin, len(first.identifiers), cursors, known.step)
+    await _Ranges(fetch, tally, _order_of(first), known.sample).walk(begin, len(first.identifiers), useful, known.step)
     return tally
+
+
+async def _onward(fetch: Fetch, tally: Tally, page: StatusPage, visited: set[str]) -> Tally:
+    """This page and all that follow it."""
+    tally.take(page)
+    while page.more:
+        page = await _fetched(fetch, _moved_on(page, visited), tally)
+        tally.take(page)
+    return tally
+
+
+def _pages_after(first: StatusPage) -> int:
+    """How many pages of this size the service's own count promises, many if it gives none."""
+    size = len(first.identifiers)
+    if not size:
+        return 0
+    return MOST_PAGES if first.assigned_licenses is None else -(-(first.assigned_licenses - size) // size)
 
 
 async def _fetched(fetch: Fetch, cursor: str, tally: Tally) -> StatusPage:
@@ -215,8 +228,10 @@ class _Ranges:
         try:
             page = await _fetched(self._fetch, mine.cursor, self._tally)
         except IncompleteObservation as error:
-            if mine is self._ranges[0] or mine.cursor != mine.start or isinstance(error, PageUnreadable):
+            if mine is self._ranges[0] or mine.cursor != mine.start:
                 raise
+            if isinstance(error, PageUnreadable):
+                raise OrderInDoubt(f"no page at a cursor of our own: {error}") from error
             self._give_back(mine)
         else:
             self._advance(mine, page)

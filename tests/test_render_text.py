@@ -1,0 +1,282 @@
+"""Plans and reports as text."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+import render_worlds as worlds
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from licensesync.model import (
+    Action,
+    Capacity,
+    DeviceId,
+    Held,
+    HeldReason,
+    InventoryInfo,
+    Limits,
+    Outcome,
+    OutcomeKind,
+    OutcomeReason,
+    Place,
+    Plan,
+    Pool,
+    PoolReport,
+    Reading,
+    Refusal,
+    Report,
+    Rule,
+    RunPlan,
+    Unread,
+    Verb,
+)
+from licensesync.render import text as render
+from licensesync.render.listings import WHY_HELD
+
+COLOUR = re.compile(r"\033\[[0-9;]+m")
+widths = st.integers(0, 200)
+
+
+def fota(*actions: Action, held: tuple[Held, ...] = (), refusal: Refusal | None = None) -> Plan:
+    return Plan(worlds.FOTA, Capacity(9000, 998), actions, held, kept=990, foreign=4, refusal=refusal)
+
+
+def plan(*pools: Plan | Unread, width: int = 80) -> list[str]:
+    return render.plan(worlds.run_plan(*pools), width=width).splitlines()
+
+
+def report(*pools: PoolReport, exit_code: int = 0) -> list[str]:
+    return render.report(worlds.run_report(*pools), exit_code).splitlines()
+
+
+def test_a_plan_says_for_each_pool_what_would_be_done_and_ends_with_verdict_and_hash() -> None:
+    run_plan = worlds.run_plan(
+        fota(worlds.remove(7), worlds.assign(1), held=(Held(worlds.assign(2), HeldReason.NO_CAPACITY),))
+    )
+    assert (
+        render.plan(run_plan)
+        == f"""\
+fota: changes
+  fota, account 0642233522-00001, mode full
+  9000 licenses: 998 → 998 assigned, 8002 → 8002 free, 1 waiting
+  1 to remove, 1 to assign, 1 held, 990 kept, 4 foreign
+  1 to remove
+    - 990000000000007  not in the inventory
+  1 to assign
+    + 990000000000001  chicago-meters  inventory/chicago.yaml:2:9
+  1 assignment held as no-capacity: no license is free for them
+    + 990000000000002  chicago-meters  inventory/chicago.yaml:3:9
+
+inventory of 1234 devices, commit c0ffeec0ffeec0ffeec0ffeec0ffeec0ffee
+changes: 1 to remove, 1 to assign, 1 held
+plan {run_plan.hash}
+"""
+    )
+
+
+def test_a_plan_without_changes_says_that_there_is_nothing_to_do() -> None:
+    assert "in-step: nothing to do" in plan(fota())
+
+
+def test_removals_stand_before_assignments_whatever_their_order() -> None:
+    lines = plan(fota(worlds.assign(1), worlds.remove(2)))
+    signs = [line.strip()[0] for line in lines if re.match(r" +[+-] ", line)]
+    assert signs == ["-", "+"]
+
+
+def test_held_removals_stand_before_held_assignments() -> None:
+    lines = plan(fota(held=(Held(worlds.assign(1), HeldReason.NO_CAPACITY), Held(worlds.remove(2), HeldReason.MODE))))
+    assert [line.split()[1] for line in lines if " held as " in line] == ["removal", "assignment"]
+
+
+def test_a_refusal_says_rule_figure_limit_hash_and_next_step_before_the_assignments() -> None:
+    refused = (Held(worlds.remove(7), HeldReason.REFUSED), Held(worlds.assign(8), HeldReason.AWAITING_REMOVALS))
+    lines = plan(fota(worlds.assign(1), held=refused, refusal=worlds.REFUSAL))
+    told = [
+        "  400 removals refused: rule percent (set to 10) allows 99",
+        "  refusal: 3f9ac1d25be07a44",
+        "  next step: approve it in the inventory",
+        "  1 removal held as refused: not carried out without leave",
+        "    - 990000000000007  not in the inventory",
+        "  1 to assign",
+    ]
+    start = lines.index(told[0])
+    assert lines[start : start + len(told)] == told
+    assert "refused: 1 pool refused, 1 to assign, 2 held" in lines
+
+
+def test_the_rule_about_empty_pools_has_no_figure() -> None:
+    empty = Refusal(Rule.EMPTY, None, 0, 3, worlds.REFUSAL.digest, "x")
+    assert "  3 removals refused: rule empty allows 0" in plan(fota(refusal=empty))
+
+
+def test_an_unread_pool_shows_its_problem() -> None:
+    lines = plan(Unread(worlds.SIM, Reading.PARTIAL, "page 3 failed"), fota(worlds.assign(1)))
+    assert lines[:3] == [
+        "sim: unread",
+        "  sim-secure SIMSec-IoT, account 0642233522-00001, mode managed",
+        "  reading partial: page 3 failed",
+    ]
+    assert "unread: 1 pool unread, 1 to assign" in lines
+
+
+def test_a_long_list_is_cut_with_a_count_by_group_and_the_way_to_see_it_all() -> None:
+    devices = [worlds.assign(number, "north" if number % 4 else "south") for number in range(1000)]
+    lines = plan(fota(*devices), width=200)
+    assert sum(line.startswith("    +") for line in lines) == render.SHOWN
+    assert "    … and 980 more (735 north, 245 south); --format json and --out FILE show all" in lines
+
+
+def test_only_the_largest_groups_of_what_is_left_out_are_named() -> None:
+    shown = [worlds.assign(number) for number in range(render.SHOWN)]
+    cut = [worlds.assign(number, f"g{number}" if number else None) for number in range(7) for _ in range(9 - number)]
+    lines = plan(fota(*shown, *cut), width=200)
+    assert (
+        "    … and 42 more (9 without a group, 8 g1, 7 g2, 6 g3, 5 g4, …); --format json and --out FILE show all"
+        in lines
+    )
+
+
+def test_a_list_that_is_not_too_long_is_shown_whole() -> None:
+    lines = plan(fota(*map(worlds.assign, range(render.SHOWN))))
+    assert sum(line.startswith("    +") for line in lines) == render.SHOWN
+    assert not any("more" in line for line in lines)
+
+
+@pytest.mark.parametrize("reason", HeldReason)
+def test_each_reason_for_holding_is_explained(reason: HeldReason) -> None:
+    lines = plan(fota(held=(Held(worlds.remove(1), reason), Held(worlds.remove(2), reason))))
+    assert f"  2 removals held as {reason}: {WHY_HELD[reason]}" in lines
+
+
+def test_what_is_held_for_a_time_says_until_when() -> None:
+    lines = plan(fota(held=(Held(worlds.assign(1), HeldReason.QUARANTINED, worlds.NOW),)))
+    assert "        until 2026-11-22 15:00 UTC" in lines
+
+
+def test_an_inventory_that_is_not_committed_is_named_so() -> None:
+    dirty = RunPlan(InventoryInfo(1, "sha256:00", None, dirty=True), worlds.NOW, ())
+    assert "inventory of 1 device, with changes that are not committed" in render.plan(dirty).splitlines()
+
+
+def test_sim_secure_devices_are_shown_with_imei_and_iccid() -> None:
+    lines = plan(Plan(worlds.SIM, Capacity(9, 3), (Action(Verb.ASSIGN, worlds.sim(1), "pumps"),)))
+    assert "    + 990000000000001/89148000001234500001  pumps  not in the inventory" in lines
+
+
+def test_a_long_place_keeps_its_line_and_a_long_group_its_beginning() -> None:
+    place = Place(f"inventory/{'deep/' * 20}rotterdam.yaml", 123456, 9)
+    lines = plan(fota(Action(Verb.ASSIGN, worlds.imei(1), f"rotterdam-{'x' * 60}", place)))
+    assert any(re.search(r"rotterdam-x+…  ….*rotterdam\.yaml:123456:9$", line) for line in lines)
+
+
+def test_a_device_with_an_endless_name_leaves_room_for_its_place() -> None:
+    lines = plan(fota(Action(Verb.ASSIGN, DeviceId("9" * 200), "north", Place("a.yaml", 1, 1))))
+    assert any(re.fullmatch(r"    \+ 9{30,}…  north  a\.yaml:1:1", line) for line in lines)
+
+
+def test_a_wider_page_shows_what_a_narrow_one_has_to_cut() -> None:
+    place = Place(f"inventory/{'deep/' * 20}rotterdam.yaml", 123456, 9)
+    lines = plan(fota(Action(Verb.ASSIGN, worlds.imei(1), "rotterdam", place)), width=200)
+    assert f"    + 990000000000001  rotterdam  {place}" in lines
+
+
+def test_a_report_shows_counts_every_device_in_trouble_what_is_held_and_the_exit_code() -> None:
+    outcomes = (
+        Outcome(worlds.remove(7), OutcomeKind.DONE, worlds.NOW),
+        Outcome(worlds.assign(1), OutcomeKind.PENDING, worlds.NOW),
+        Outcome(
+            worlds.assign(2), OutcomeKind.REJECTED, worlds.NOW, OutcomeReason.DEVICE_NOT_FOUND, "Device\r\nnot found"
+        ),
+        Outcome(worlds.assign(3), OutcomeKind.UNKNOWN, worlds.NOW, OutcomeReason.NO_ANSWER),
+        Outcome(worlds.assign(4), OutcomeKind.FAILED, worlds.NOW, service="try later"),
+    )
+    carried_out = fota(held=(Held(worlds.remove(9), HeldReason.PROTECTED),))
+    assert (
+        "\n".join(report(PoolReport(carried_out, outcomes), exit_code=5))
+        == """\
+fota: incomplete
+  fota, account 0642233522-00001, mode full
+  1 done, 1 pending, 1 rejected, 1 failed, 1 unknown
+  990 kept, 1 held, 4 foreign
+  1 rejected
+    + 990000000000002  chicago-meters  inventory/chicago.yaml:3:9
+        device-not-found: Device not found
+  1 failed
+    + 990000000000004  chicago-meters  inventory/chicago.yaml:5:9
+        try later
+  1 unknown
+    + 990000000000003  chicago-meters  inventory/chicago.yaml:4:9
+        no-answer
+  1 removal held as protected: the inventory protects them
+    - 990000000000009  not in the inventory
+
+inventory of 1234 devices, commit c0ffeec0ffeec0ffeec0ffeec0ffeec0ffee
+run 01K3
+incomplete: 1 done, 1 pending, 1 rejected, 1 failed, 1 unknown, 1 held; exit 5"""
+    )
+
+
+def test_every_device_in_trouble_is_shown_however_many_there_are() -> None:
+    outcomes = tuple(worlds.outcome(worlds.assign(number), OutcomeKind.REJECTED, "no") for number in range(500))
+    lines = report(PoolReport(fota(), outcomes))
+    assert sum(line.startswith("    +") for line in lines) == 500
+
+
+def test_a_report_shows_what_was_refused_and_what_was_not_read() -> None:
+    lines = report(PoolReport(Unread(worlds.SIM, Reading.UNREAD, "HTTP 403")), PoolReport(fota(refusal=worlds.REFUSAL)))
+    assert "  reading unread: HTTP 403" in lines
+    assert "  refusal: 3f9ac1d25be07a44" in lines
+
+
+def test_a_plan_that_nobody_agreed_to_is_said_to_have_done_nothing() -> None:
+    declined = replace(worlds.run_report(PoolReport(fota())), declined=True)
+    assert "refused: nothing was done, as the plan was not agreed to; exit 3" in render.report(declined, 3).splitlines()
+
+
+def test_colours_change_nothing_but_the_colours() -> None:
+    run_plan = worlds.run_plan(fota(worlds.remove(7), worlds.assign(1), refusal=worlds.REFUSAL))
+    coloured = render.plan(run_plan, colour=True)
+    assert COLOUR.search(coloured)
+    assert COLOUR.sub("", coloured) == render.plan(run_plan)
+
+
+def test_removals_are_red_and_assignments_green() -> None:
+    coloured = render.plan(worlds.run_plan(fota(worlds.remove(7), worlds.assign(1))), colour=True)
+    assert "\033[31m-\033[0m 990000000000007" in coloured
+    assert "\033[32m+\033[0m 990000000000001" in coloured
+
+
+@pytest.mark.parametrize("hostile", worlds.HOSTILE)
+def test_nothing_that_others_wrote_can_steer_the_terminal(hostile: str) -> None:
+    pool = Pool(hostile, worlds.FOTA.product, hostile, worlds.FOTA.mode, Limits())
+    action = Action(Verb.ASSIGN, worlds.imei(1), hostile, Place(hostile, 1, 1))
+    refusal = Refusal(Rule.COUNT, 1, 1, 2, worlds.REFUSAL.digest, hostile)
+    refused = Plan(pool, Capacity(9, 9), (action,), refusal=refusal)
+    unread = Unread(pool, Reading.PARTIAL, hostile)
+    sent = PoolReport(refused, (worlds.outcome(action, OutcomeKind.REJECTED, hostile),))
+    written = render.plan(worlds.run_plan(refused, unread)) if "\ud800" not in hostile else ""
+    written += render.report(worlds.run_report(sent), 5)
+    assert all(char.isprintable() or char == "\n" for char in written)
+
+
+@worlds.unhurried
+@given(worlds.run_plans, widths)
+def test_a_plan_is_printable_and_fits_its_page(run_plan: RunPlan, width: int) -> None:
+    fits(render.plan(run_plan, width=width), width)
+
+
+@worlds.unhurried
+@given(worlds.reports, widths)
+def test_a_report_is_printable_and_fits_its_page(run_report: Report, width: int) -> None:
+    fits(render.report(run_report, 5, width=width), width)
+
+
+def fits(written: str, width: int) -> None:
+    lines = written.split("\n")
+    assert all(line.isprintable() for line in lines)
+    assert max(map(cell_len, lines)) <= max(80, width)
