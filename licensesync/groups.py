@@ -237,12 +237,12 @@ class Reader:
         )
 
     def _licenses(self, head: Section) -> tuple[str, ...]:
-        hint = (
-            f"write a list of {either(self.pools)}" if len(self.pools) < 3 else f"write some of {', '.join(self.pools)}"
-        )
+        hint = f"write a list of pools, out of {', '.join(self.pools)}"
         node = head.node("licenses")
         if node is None:
-            self.problems.add(head.table.place, "the group has no licenses", f"add licenses: {hint}")
+            self.problems.add(
+                head.table.place, "the group has no licenses", hint.replace("write ", "add licenses: ", 1)
+            )
             return ()
         if not isinstance(node, Listing):
             self._reject(node, "licenses is not a list", hint)

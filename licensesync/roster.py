@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import chain, compress, repeat
-from typing import cast
+from typing import Final, cast
 
 from licensesync.located import at
 from licensesync.model import DeviceId, Entry, Iccid, Imei, Place, Pool, Product, Protection, imei_of
@@ -16,6 +16,9 @@ from licensesync.problems import Problems
 
 Members = dict[DeviceId, int]
 """The devices named for a pool, each with its row."""
+
+
+AT_ONCE: Final = 20_000  # rows that are enrolled at once: other threads wait meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +77,16 @@ class Roster:
         """Names the rows of a span for the pools of its group."""
         self.spans.append(span)
         for name in span.group.licenses:
-            pool = self.pools[name]
-            fresh = dict(zip(self._ids(span.rows, pool.product), span.rows, strict=False))
-            members = self.members.get(name)
-            if len(fresh) < len(span.rows) or not fresh.keys().isdisjoint(members or ()):
-                self._enroll_one_by_one(span, pool, problems)
-            elif members:
-                members.update(fresh)
-            else:
-                self.members[name] = fresh
+            for start in range(span.rows.start, span.rows.stop, AT_ONCE):
+                self._enroll_at_once(range(start, min(start + AT_ONCE, span.rows.stop)), self.pools[name], problems)
+
+    def _enroll_at_once(self, rows: range, pool: Pool, problems: Problems) -> None:
+        members = self.members.setdefault(pool.name, {})
+        fresh = dict(zip(self._ids(rows, pool.product), rows, strict=False))
+        if len(fresh) == len(rows) and fresh.keys().isdisjoint(members.keys()):
+            members.update(fresh)
+        else:
+            self._enroll_one_by_one(rows, pool, problems)
 
     def place(self, row: int) -> Place:
         return at(self._span(row).file, self.positions[row])
@@ -120,9 +124,9 @@ class Roster:
             return []
         return [product.identify(imei, iccid) for imei, iccid in zip(imeis, iccids, strict=True)]
 
-    def _enroll_one_by_one(self, span: Span, pool: Pool, problems: Problems) -> None:
-        members = self.members.setdefault(pool.name, {})
-        for row in span.rows:
+    def _enroll_one_by_one(self, rows: range, pool: Pool, problems: Problems) -> None:
+        members = self.members[pool.name]
+        for row in rows:
             imei, iccid = self.imeis[row], self.iccids[row]
             if pool.product.needs_iccid and not iccid:
                 message = f"device {imei} has no ICCID, which pool {pool.name} needs"

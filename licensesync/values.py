@@ -347,6 +347,6 @@ def nearest(written: str, words: Iterable[str]) -> str:
 
 
 def either(words: Iterable[str]) -> str:
-    """`a`, `a or b`, `one of a, b, c`."""
+    """`a`, or `one of a, b`."""
     listed = list(words)
-    return " or ".join(listed) if len(listed) < 3 else f"one of {', '.join(listed)}"
+    return "".join(listed) if len(listed) == 1 else f"one of {', '.join(listed)}"
