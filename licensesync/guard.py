@@ -12,6 +12,7 @@ from math import floor
 from licensesync.model import Action, Approval, Held, HeldReason, Limits, Plan, Pool, Refusal, Rule, Verb
 
 ALWAYS_WITHIN_PERCENT = 5
+FEWEST_DIGITS = 8
 
 
 def judge(plan: Plan, *, removed_in_past_day: int = 0, allowed: Collection[str] = ()) -> Plan:
@@ -39,8 +40,8 @@ def digest_of(plan: Plan) -> str:
 
 
 def lifted(refusal: Refusal, allowed: Collection[str]) -> bool:
-    """Whether one of the hashes is that of this refusal."""
-    return any(refusal.digest.startswith(prefix) for prefix in allowed)
+    """Whether one of the hashes, or of their first digits, at least eight, is that of this refusal."""
+    return any(len(prefix) >= FEWEST_DIGITS and refusal.digest.startswith(prefix) for prefix in allowed)
 
 
 def _refusal(plan: Plan, removals: tuple[Action, ...], removed_in_past_day: int) -> Refusal | None:

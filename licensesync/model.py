@@ -326,7 +326,10 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """For one pool that was read whole: each device of desired and observed is in actions, held or kept, once."""
+    """For one pool that was read whole: each device of desired and observed is in actions, held or kept, once.
+
+    `promised` licenses belong to open requests, whether the service counts them as assigned yet or not.
+    """
 
     pool: Pool
     capacity: Capacity
@@ -335,6 +338,7 @@ class Plan:
     kept: int = 0
     foreign: int = 0
     desired: int = 0
+    promised: int = 0
     refusal: Refusal | None = None
 
     def of(self, verb: Verb) -> tuple[Action, ...]:

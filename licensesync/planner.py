@@ -30,7 +30,9 @@ def plan(pool: Pool, desired: Desired, observed: Observed, policy: Policy, memor
     """
     surplus = sorted(device for device in observed.holders if device not in desired.wanted)
     removing, kept_back = _removals(pool, surplus, desired, policy, memory)
-    assigning, waiting = _assignments(len(removing), desired, observed, memory)
+    promised = sum(device not in observed.holders for device in memory.in_flight)
+    free = max(0, observed.capacity.free - promised)
+    assigning, waiting = _assignments(free, len(removing), desired, observed, memory)
     return Plan(
         pool=pool,
         capacity=observed.capacity,
@@ -39,6 +41,7 @@ def plan(pool: Pool, desired: Desired, observed: Observed, policy: Policy, memor
         kept=len(observed.holders) - len(surplus),
         foreign=sum(_is_foreign(device, desired, memory) for device in surplus),
         desired=len(desired.wanted),
+        promised=promised,
     )
 
 
@@ -77,7 +80,7 @@ def _is_foreign(device: DeviceId, desired: Desired, memory: Memory) -> bool:
 
 
 def _assignments(
-    removals: int, desired: Desired, observed: Observed, memory: Memory
+    free: int, removals: int, desired: Desired, observed: Observed, memory: Memory
 ) -> tuple[list[Action], list[Held]]:
     """What is assigned within what is free, and what of the rest waits for this plan's removals or for licenses."""
     eligible: list[Action] = []
@@ -89,8 +92,6 @@ def _assignments(
             waiting.append(held)
         else:
             eligible.append(action)
-    promised = sum(device not in observed.holders for device in memory.in_flight)
-    free = max(0, observed.capacity.free - promised)
     waiting += [Held(action, HeldReason.AWAITING_REMOVALS) for action in eligible[free : free + removals]]
     waiting += [Held(action, HeldReason.NO_CAPACITY) for action in eligible[free + removals :]]
     return eligible[:free], waiting

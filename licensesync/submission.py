@@ -28,6 +28,8 @@ from licensesync.model import (
 UNANSWERED_IN_A_ROW = 3
 UPGRADE_TAKES = timedelta(hours=24)
 
+UNDECIDED = frozenset({OutcomeKind.PENDING, OutcomeKind.UNKNOWN})
+
 HOPELESS = {
     OutcomeReason.ACCOUNT_REJECTED: HeldReason.STOPPING,
     OutcomeReason.CREDENTIALS_REJECTED: HeldReason.STOPPING,
@@ -83,8 +85,8 @@ async def carry_out(plan: Plan, sender: Sender, sending: Sending, witness: Witne
     await work.send(plan.of(Verb.ASSIGN))
     awaiting = plan.held_for(HeldReason.AWAITING_REMOVALS)
     kept_back = [held for held in plan.held if held.reason is not HeldReason.AWAITING_REMOVALS]
-    if work.removed_something() and not work.halted:
-        await work.send_into_what_is_free([held.action for held in awaiting])
+    if awaiting and work.removed_something() and not work.halted:
+        await work.send_into_what_is_free([held.action for held in awaiting], plan.promised)
     else:
         kept_back += awaiting
     sent = tuple(outcome.action for outcome in work.outcomes)
@@ -115,13 +117,15 @@ class _Work:
                 workers.create_task(self._send_batches(waiting, before, len(actions)))
         self.held += [Held(action, self._why_not_sent()) for batch in waiting for action in batch]
 
-    async def send_into_what_is_free(self, actions: Sequence[Action]) -> None:
-        """Send as many as the service says are free now; the rest is held."""
+    async def send_into_what_is_free(self, actions: Sequence[Action], promised: int) -> None:
+        """Send as many as the service says are free now and nobody else was promised; the rest is held."""
         try:
-            free = (await self.sender.capacity()).free
+            counted = await self.sender.capacity()
         except (ApiError, IncompleteObservation):
             self.held += [Held(action, HeldReason.AWAITING_REMOVALS) for action in actions]
             return
+        undecided = sum(each.action.verb is Verb.ASSIGN and each.kind in UNDECIDED for each in self.outcomes)
+        free = max(0, counted.free - promised - undecided)
         await self.send(actions[:free])
         self.held += [Held(action, HeldReason.NO_CAPACITY) for action in actions[free:]]
 
@@ -131,7 +135,6 @@ class _Work:
     async def _send_batches(self, waiting: Iterator[tuple[Action, ...]], before: int, of: int) -> None:
         while not self._must_stop() and (batch := next(waiting, None)):
             settled = await self._settled(batch)
-            self._learn_from(settled)
             self.outcomes += settled
             self.witness.settled(self.sender.pool, settled)
             self.witness.sending(self.sender.pool.name, batch[0].verb, len(self.outcomes) - before, of)
@@ -167,11 +170,21 @@ class _Work:
         except BatchRejected as rejection:
             if len(batch) == 1:
                 return [self._rejected(batch[0], rejection)]
-            half = len(batch) // 2
-            return [*await self._sent_and_looked_up(batch[:half]), *await self._sent_and_looked_up(batch[half:])]
+            return await self._sent_in_halves(batch)
         unknown = [outcome.action.device for outcome in outcomes if outcome.kind is OutcomeKind.UNKNOWN]
         holding = await self._looked_up(unknown) if unknown else {}
-        return [settle(outcome, holding.get(outcome.action.device)) for outcome in outcomes]
+        settled = [settle(outcome, holding.get(outcome.action.device)) for outcome in outcomes]
+        self._learn_from(settled)
+        return settled
+
+    async def _sent_in_halves(self, batch: Sequence[Action]) -> list[Outcome]:
+        """The second half is held if the first one shows that the run has to end: nothing was done to it."""
+        half = len(batch) // 2
+        settled = await self._sent_and_looked_up(batch[:half])
+        if self._must_stop():
+            self.held += [Held(action, self._why_not_sent()) for action in batch[half:]]
+            return settled
+        return [*settled, *await self._sent_and_looked_up(batch[half:])]
 
     async def _looked_up(self, devices: Sequence[DeviceId]) -> Mapping[DeviceId, bool]:
         try:

@@ -203,6 +203,23 @@ async def test_a_signal_in_mid_run_finishes_the_batches_in_hand_and_holds_the_re
         assert 0 < len(done) < 200
 
 
+async def test_a_second_signal_ends_the_run_at_once(tmp_path: Path) -> None:
+    async with fleet_of(tmp_path, licenses=500, quirks={"delayed": "on@assign", "delay": 20}) as fleet:
+        fleet.inventory(imeis(0, 10))
+        process = await fleet.start("apply", "--yes")
+        assert process.stderr is not None
+        while not fleet.holders:
+            await asyncio.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        while b"once more" not in await process.stderr.readline():
+            pass
+        process.send_signal(signal.SIGINT)
+        _, err = await process.communicate()
+    assert process.returncode == 1
+    assert b"the next run finds out" in err
+    assert b"Traceback" not in err
+
+
 async def test_an_answer_that_is_lost_after_the_write_took_effect_is_looked_up(tmp_path: Path) -> None:
     async with fleet_of(tmp_path, licenses=500, quirks={"lost-after-effect": "1x@assign"}) as fleet:
         fleet.inventory(imeis(0, 10))

@@ -100,12 +100,12 @@ def _desired(wanted: Sequence[str]) -> Desired:
 
 
 @asynccontextmanager
-async def desk_at(**options: object) -> AsyncIterator[Desk]:
+async def desk_at(*, cursors: int = 4, **options: object) -> AsyncIterator[Desk]:
     async with (
         running(SimulatorOptions(**options)) as simulator,  # type: ignore[arg-type]  # keywords of many types
         client.writing(simulator.url, BOUNDS, CREDENTIALS, {}) as writer,
     ):
-        yield Desk(simulator, FotaService(POOL, writer, cursors=4))
+        yield Desk(simulator, FotaService(POOL, writer, cursors=cursors))
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -154,7 +154,7 @@ UNREADABLE = {
 @pytest.mark.parametrize("quirk", UNREADABLE)
 async def test_a_pool_that_is_not_proved_whole_is_never_written_to(quirk: str) -> None:
     quirks = {quirk: UNREADABLE[quirk]}
-    async with desk_at(kind=True, seed=3, devices=90, licenses=200, page_size=20, quirks=quirks) as desk:
+    async with desk_at(cursors=1, kind=True, seed=3, devices=90, licenses=200, page_size=20, quirks=quirks) as desk:
         run_plan = await desk.plan(imeis(30, 120))
         report = await desk.apply(run_plan)
         (pool,) = run_plan.pools

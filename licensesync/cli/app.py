@@ -13,8 +13,7 @@ from licensesync import __version__
 from licensesync.cli.apply import apply
 from licensesync.cli.check import check
 from licensesync.cli.demo import demo
-from licensesync.cli.exit_codes import ExitCode
-from licensesync.cli.options import Globals, LogFormat, LogLevel
+from licensesync.cli.options import ExitCode, Globals, LogFormat, LogLevel
 from licensesync.cli.plan import plan
 from licensesync.cli.schema import schema
 from licensesync.cli.simulate import simulate

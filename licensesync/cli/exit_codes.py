@@ -1,21 +1,9 @@
-"""The exit codes, and which of them a plan or a report ends with."""
+"""Which exit code a plan or a report ends with."""
 
 from __future__ import annotations
 
-from enum import IntEnum
-
+from licensesync.cli.options import ExitCode
 from licensesync.model import UNFINISHED, Plan, PlanVerdict, Report, RunPlan, RunVerdict, Unread
-
-
-class ExitCode(IntEnum):
-    FINE = 0
-    UNUSABLE = 1
-    CHANGES = 2
-    REFUSED = 3
-    UNREAD = 4
-    UNFINISHED = 5
-    LOCKED = 6
-    USAGE = 64
 
 
 def of_plan(run_plan: RunPlan, *, detailed: bool = False) -> ExitCode:

@@ -1,16 +1,27 @@
-"""The options that several commands share, and what they hand on."""
+"""What the commands share: options, what they hand on, exit codes."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 HASH = re.compile(r"(?:sha256:)?([0-9a-f]{8,64})", re.IGNORECASE)
+
+
+class ExitCode(IntEnum):
+    FINE = 0
+    UNUSABLE = 1
+    CHANGES = 2
+    REFUSED = 3
+    UNREAD = 4
+    UNFINISHED = 5
+    LOCKED = 6
+    USAGE = 64
 
 
 class LogFormat(StrEnum):

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from licensesync.cli.exit_codes import ExitCode
+from licensesync.cli.options import ExitCode
 from licensesync.errors import LicenseSyncError
 from licensesync.model import Report, RunPlan
 from licensesync.render import json, markdown, text

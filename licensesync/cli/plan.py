@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Mapping
 from enum import StrEnum
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from licensesync.cli import exit_codes
 from licensesync.cli.options import Out, Pools
 
 if TYPE_CHECKING:
@@ -41,7 +39,9 @@ def plan(
     ] = None,
 ) -> None:
     """Show what would change: reads, compares, prints. Never writes to ThingSpace."""
-    from licensesync.cli import composition, output
+    import asyncio
+
+    from licensesync.cli import composition, exit_codes, output
     from licensesync.render import json
 
     work = composition.prepare(context.obj, pool, git_ref)

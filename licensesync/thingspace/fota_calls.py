@@ -17,7 +17,7 @@ from licensesync.model import DeviceId
 from licensesync.thingspace.wire import Read, Write, answer_of
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
-Identifier = Annotated[DeviceId, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[!-~]+$")]
+Identifier = Annotated[DeviceId, msgspec.Meta(min_length=1, max_length=64, pattern=r"\A[!-~]+\Z")]
 
 START = "0"
 
@@ -111,9 +111,13 @@ class SeenDevice(msgspec.Struct, rename="camel"):
 
     device_id: str
     license_assigned: bool | str | None = None
+    request_status: str | None = None
 
     @property
     def holds_license(self) -> bool | None:
+        """None where the service does not say, or says that it could not look."""
+        if "fail" in (self.request_status or "").lower():
+            return None
         written = str(self.license_assigned).strip().lower()
         return {"true": True, "false": False}.get(written)
 

@@ -11,6 +11,8 @@ from licensesync.model import Action, Outcome, OutcomeKind, OutcomeReason, Verb
 from licensesync.thingspace.fota_calls import VerdictRow
 from licensesync.thingspace.wire import excerpt, moment
 
+FOR_WHAT_WAS_SENT = frozenset({400, 413, 422})
+
 ALREADY = {Verb.ASSIGN: "device license preexisting", Verb.REMOVE: "no license attached"}
 
 _OUT_OF_LICENSES = re.compile(
@@ -19,7 +21,8 @@ _OUT_OF_LICENSES = re.compile(
     r"|\bno licen[sc]es?\b.*\b(available|left|free|remaining)",
     re.IGNORECASE,
 )
-_ABOUT_ACCOUNT = re.compile(r"account", re.IGNORECASE)
+_ABOUT_ACCOUNT = re.compile(r"account|verification failure", re.IGNORECASE)
+_ABOUT_DEVICE = re.compile(r"\.Device\.|DeviceNotFound|NumberofDevices", re.IGNORECASE)
 _NOT_FOUND = re.compile(r"device (was )?not found|device does not exist", re.IGNORECASE)
 
 
@@ -45,7 +48,7 @@ def of_error(action: Action, error: ApiError, at: datetime) -> Outcome:
         return Outcome(action, OutcomeKind.FAILED, at, OutcomeReason.NOT_LOGGED_IN, words)
     if isinstance(error, RateLimited):
         return Outcome(action, OutcomeKind.FAILED, at, OutcomeReason.RATE_LIMITED, words)
-    if _OUT_OF_LICENSES.search(words):
+    if action.verb is Verb.ASSIGN and _OUT_OF_LICENSES.search(words):
         return Outcome(action, OutcomeKind.REJECTED, at, OutcomeReason.NO_CAPACITY, words)
     return Outcome(action, OutcomeKind.REJECTED, at, OutcomeReason.ACCOUNT_REJECTED, words)
 
@@ -53,12 +56,10 @@ def of_error(action: Action, error: ApiError, at: datetime) -> Outcome:
 def may_be_for_one_device(error: ApiError) -> bool:
     """Whether a batch may have been rejected for one of its devices, and not for the account or its licenses."""
     words = str(error)
-    return (
-        isinstance(error, RequestRejected)
-        and error.status not in {403, 404}
-        and not _OUT_OF_LICENSES.search(words)
-        and not _ABOUT_ACCOUNT.search(words)
-    )
+    if not isinstance(error, RequestRejected) or error.status not in FOR_WHAT_WAS_SENT:
+        return False
+    about_all = _OUT_OF_LICENSES.search(words) or _ABOUT_ACCOUNT.search(words)
+    return bool(_ABOUT_DEVICE.search(error.code)) or not about_all
 
 
 def _of_row(action: Action, row: VerdictRow, at: datetime) -> Outcome:
@@ -69,15 +70,15 @@ def _of_row(action: Action, row: VerdictRow, at: datetime) -> Outcome:
     if "success" in status and "unsuccess" not in status:
         return Outcome(action, OutcomeKind.DONE, at, None, words)
     if "fail" in status:
-        return Outcome(action, OutcomeKind.REJECTED, at, _why_rejected(words), words, retry_at)
+        return Outcome(action, OutcomeKind.REJECTED, at, _why_rejected(action.verb, words), words, retry_at)
     if "upgradepending" in status.replace(" ", ""):
         return Outcome(action, OutcomeKind.UNKNOWN, at, OutcomeReason.UPGRADE_PENDING, words, retry_at)
     return Outcome(action, OutcomeKind.UNKNOWN, at, OutcomeReason.UNDOCUMENTED_WORD, words, retry_at)
 
 
-def _why_rejected(words: str) -> OutcomeReason:
+def _why_rejected(verb: Verb, words: str) -> OutcomeReason:
     if _NOT_FOUND.search(words):
         return OutcomeReason.DEVICE_NOT_FOUND
-    if _OUT_OF_LICENSES.search(words):
+    if verb is Verb.ASSIGN and _OUT_OF_LICENSES.search(words):
         return OutcomeReason.NO_CAPACITY
     return OutcomeReason.REJECTED_BY_SERVICE

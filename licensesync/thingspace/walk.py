@@ -115,9 +115,14 @@ async def side_by_side(fetch: Fetch, tally: Tally, known: Known, cursors: int) -
 
 
 async def _onward(fetch: Fetch, tally: Tally, page: StatusPage, visited: set[str]) -> Tally:
-    """This page and all that follow it."""
+    """This page and all that follow it, as long as each brings something new."""
+    seen = 0
     tally.take(page)
     while page.more:
+        if len(tally.devices) == seen:
+            kind = "a page that brings nothing new" if page.identifiers else "an empty page"
+            raise IncompleteObservation(f"{kind} says that there is more")
+        seen = len(tally.devices)
         page = await _fetched(fetch, _moved_on(page, visited), tally)
         tally.take(page)
     return tally
@@ -151,8 +156,6 @@ def _rejects_cursor(error: ApiError) -> bool:
 
 def _moved_on(page: StatusPage, visited: set[str]) -> str:
     """The next cursor, if there is one that leads on."""
-    if not page.identifiers:
-        raise IncompleteObservation("an empty page of the list says that there is more")
     if page.cursor in visited:
         raise IncompleteObservation(f"the list's cursor {page.cursor[:40]!r} does not move on although there is more")
     visited.add(page.cursor)
@@ -185,6 +188,7 @@ class _Range:
     start: str
     cursor: str
     end: str | None
+    may_be_given_back: bool = True
     taken: bool = False
     at_end_of_list: bool = False
 
@@ -210,6 +214,7 @@ class _Ranges:
         quantiles = (ahead[len(ahead) * step // cursors] for step in range(1, cursors)) if ahead else ()
         starts = list(dict.fromkeys((begin, *quantiles)))
         self._ranges = [_Range(start, start, end) for start, end in zip(starts, [*starts[1:], None], strict=True)]
+        self._ranges[0].may_be_given_back = False
         try:
             async with asyncio.TaskGroup() as walkers:
                 for _ in range(cursors):
@@ -228,7 +233,7 @@ class _Ranges:
         try:
             page = await _fetched(self._fetch, mine.cursor, self._tally)
         except IncompleteObservation as error:
-            if mine is self._ranges[0] or mine.cursor != mine.start:
+            if not mine.may_be_given_back:
                 raise
             if isinstance(error, PageUnreadable):
                 raise OrderInDoubt(f"no page at a cursor of our own: {error}") from error
@@ -237,6 +242,7 @@ class _Ranges:
             self._advance(mine, page)
 
     def _advance(self, mine: _Range, page: StatusPage) -> None:
+        mine.may_be_given_back = False
         self._tally.take(page)
         identifiers = page.identifiers
         if not all(map(str.isdecimal, identifiers)):
@@ -275,6 +281,7 @@ class _Ranges:
     def _give_back(self, mine: _Range) -> None:
         """Let the range before this one go on to this one's end, or go on here from where that one stopped."""
         self._misses_left -= 1
+        mine.may_be_given_back = False
         before = next(each for each in self._ranges if each.end == mine.start and each is not mine)
         if self._walked(before):
             mine.start = mine.cursor = before.cursor

@@ -100,7 +100,7 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
         return float(written)
     try:
         at = parsedate_to_datetime(written)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return max(0.0, (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now.timestamp())
 
@@ -170,7 +170,9 @@ def _class_for(status: int, code: str, words: str) -> type[ApiError]:
 
 def _next_step(error: type[ApiError], status: int, headers: Mapping[str, str]) -> str:
     if 300 <= status < 400:
-        host = re.match(r"(?:https?:)?//([^/?#@]+)", headers.get("Location", ""))
+        host = re.match(
+            r"(?:https?:)?//(?:[^/?#]*@)?([\w.:\[\]-]{1,253})(?=[/?#]|$)", headers.get("Location", ""), re.ASCII
+        )
         return f"; it redirects to {host[1] if host else 'elsewhere'}, which is never followed; check thingspace.url"
     if error is NoSuchResource:
         return "; check the account's name and thingspace.url"
