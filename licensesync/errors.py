@@ -86,6 +86,12 @@ class LoginRejected(Unauthorized):
     """The service rejects the credentials: no further login is tried with them."""
 
 
+class LoginUnavailable(ApiError):
+    """There is no login for the moment; what was to be asked with it was not sent."""
+
+    transient = True
+
+
 class RequestRejected(ApiError):
     """The service understood and says no: asking again will not help."""
 

@@ -104,6 +104,7 @@ class _Work:
     held: list[Held] = field(default_factory=list)
     halted: HeldReason | None = None
     unanswered: int = 0
+    rejected_alone: set[Action] = field(default_factory=set)
 
     async def send(self, actions: Sequence[Action]) -> None:
         """Send actions of one verb, several batches at once; what is not sent any more is held."""
@@ -155,36 +156,37 @@ class _Work:
             self.halted = self.halted or HeldReason.STOPPING
 
     async def _settled(self, batch: Sequence[Action]) -> list[Outcome]:
-        """One outcome for each action. What is unknown is looked up, and what had no effect is sent once more."""
+        """What became of a batch. What had no effect is sent once more; what is not sent any more is held."""
         outcomes = await self._sent_and_looked_up(batch)
-        without_effect = [each.action for each in outcomes if each.reason is OutcomeReason.NO_EFFECT]
-        if not without_effect or self._must_stop():
-            return outcomes
-        repeated = {each.action: each for each in await self._sent_and_looked_up(without_effect)}
-        return [repeated.get(each.action, each) for each in outcomes]
+        self.held += [Held(action, self._why_not_sent()) for action in batch if action not in outcomes]
+        without_effect = [each.action for each in outcomes.values() if each.reason is OutcomeReason.NO_EFFECT]
+        if without_effect and not self._must_stop():
+            outcomes |= await self._sent_and_looked_up(without_effect)
+        if len(batch) > 1 and self.rejected_alone.issuperset(batch):
+            self.halted = self.halted or HeldReason.STOPPING
+        return list(outcomes.values())
 
-    async def _sent_and_looked_up(self, batch: Sequence[Action]) -> list[Outcome]:
-        """Sent in one call; a batch that is rejected whole is halved until the device that it is for stands alone."""
+    async def _sent_and_looked_up(self, batch: Sequence[Action]) -> dict[Action, Outcome]:
+        """Sent in one call; a batch that is rejected whole is halved until the device that it is for stands alone.
+
+        Actions that were not sent any more, because the run has to end, have no outcome.
+        """
         try:
             outcomes = await self.sender.submit(batch)
         except BatchRejected as rejection:
-            if len(batch) == 1:
-                return [self._rejected(batch[0], rejection)]
-            return await self._sent_in_halves(batch)
+            if len(batch) > 1:
+                return await self._sent_in_halves(batch)
+            outcomes = [self._rejected(batch[0], rejection)]
         unknown = [outcome.action.device for outcome in outcomes if outcome.kind is OutcomeKind.UNKNOWN]
         holding = await self._looked_up(unknown) if unknown else {}
         settled = [settle(outcome, holding.get(outcome.action.device)) for outcome in outcomes]
         self._learn_from(settled)
-        return settled
+        return {outcome.action: outcome for outcome in settled}
 
-    async def _sent_in_halves(self, batch: Sequence[Action]) -> list[Outcome]:
-        """The second half is held if the first one shows that the run has to end: nothing was done to it."""
+    async def _sent_in_halves(self, batch: Sequence[Action]) -> dict[Action, Outcome]:
         half = len(batch) // 2
         settled = await self._sent_and_looked_up(batch[:half])
-        if self._must_stop():
-            self.held += [Held(action, self._why_not_sent()) for action in batch[half:]]
-            return settled
-        return [*settled, *await self._sent_and_looked_up(batch[half:])]
+        return settled if self._must_stop() else settled | await self._sent_and_looked_up(batch[half:])
 
     async def _looked_up(self, devices: Sequence[DeviceId]) -> Mapping[DeviceId, bool]:
         try:
@@ -193,6 +195,7 @@ class _Work:
             return {}
 
     def _rejected(self, action: Action, rejection: BatchRejected) -> Outcome:
+        self.rejected_alone.add(action)
         reason = OutcomeReason.REJECTED_BY_SERVICE
         return Outcome(action, OutcomeKind.REJECTED, self.sending.now(), reason, str(rejection))
 

@@ -57,6 +57,7 @@ class Service:
     holders: set[DeviceId] = field(default_factory=set)
     answers: dict[DeviceId, Answer] = field(default_factory=dict)
     poison: set[DeviceId] = field(default_factory=set)
+    moody: Callable[[], bool] = lambda: False
     uncounted: bool = False
     blind: bool = False
     hidden: set[DeviceId] = field(default_factory=set)
@@ -76,7 +77,7 @@ class Service:
         self.before_batch(batch)
         self.batches.append(tuple(batch))
         await asyncio.sleep(0)
-        if any(action.device in self.poison for action in batch):
+        if any(action.device in self.poison for action in batch) or self.moody():
             raise BatchRejected("HTTP 400 INVALID_PARAMETER Invalid device id format")
         return [self._end(action) for action in batch]
 
@@ -482,6 +483,23 @@ async def test_what_had_no_effect_is_not_sent_again_when_the_run_must_end() -> N
     assert [outcome.reason for outcome in report.outcomes] == [OutcomeReason.NO_EFFECT]
 
 
+async def test_a_stop_while_what_had_no_effect_is_sent_once_more_gives_no_device_two_ends() -> None:
+    stop = asyncio.Event()
+    lost = answer(UNKNOWN, OutcomeReason.NO_ANSWER)
+    service = Service(pool(), answers=dict.fromkeys(devices(*range(8)), lost))
+
+    def reject_whole_and_stop(batch: Sequence[Action]) -> None:
+        if len(service.batches) == 1:
+            service.poison = {batch[0].device}
+            stop.set()
+
+    service.before_batch = reject_whole_and_stop
+    made = planned(*worlds.removals(8))
+    service.holders = set(devices(*range(8)))
+    report = await carried_out(made, service, size=8, stop=stop)
+    assert_every_action_has_one_end(made, report)
+
+
 async def test_only_what_is_not_known_is_looked_up() -> None:
     service = Service(pool(), answers={device(2): answer(UNKNOWN, OutcomeReason.NO_ROW)})
     await carried_out(planned(*(worlds.assign(number) for number in range(5))), service, size=5)
@@ -635,6 +653,7 @@ def test_whatever_the_service_does_every_action_has_exactly_one_outcome_or_is_he
         holders=set(world.observed.holders),
         answers={each: answer(*chance.choice(ENDS)) for each in odd},
         poison={each for each in worlds.FLEET if chance.random() < 0.1},
+        moody=lambda: chance.random() < 0.1,
         uncounted=chance.random() < 0.2,
         blind=chance.random() < 0.3,
         hidden={each for each in worlds.FLEET if chance.random() < 0.2},

@@ -10,7 +10,7 @@ from typing import TypeVar
 import stamina
 from stamina.instrumentation import set_on_retry_hooks
 
-from licensesync.errors import ApiError, RateLimited, StaleBearer, StaleSession
+from licensesync.errors import ApiError, LoginUnavailable, RateLimited, StaleBearer, StaleSession
 from licensesync.thingspace import transport
 from licensesync.thingspace.login import Credentials, Logins
 from licensesync.thingspace.transport import Bounds, Transport
@@ -33,9 +33,13 @@ class Reader:
 
     async def read(self, call: Read[T]) -> T:
         """The call's value; what fails for the moment is asked for again, at most twice. Raises ApiError."""
-        return await self._repeated(call, ApiError)
+        return await self._repeated(call, (ApiError,))
 
-    async def _repeated(self, call: Call[T], repeatable: type[ApiError]) -> T:
+    def redacted(self, words: str) -> str:
+        """Words of the service, without anything that is secret here."""
+        return self._transport.redacted(words)
+
+    async def _repeated(self, call: Call[T], repeatable: tuple[type[ApiError], ...]) -> T:
         def again(error: Exception) -> bool | float:
             if not isinstance(error, repeatable) or not error.transient:
                 return False
@@ -54,7 +58,7 @@ class Reader:
         """Sent with both tokens; each is renewed at most once when the service says that it has expired."""
         renewed: set[type[ApiError]] = set()
         while True:
-            bearer, session = await self._logins.tokens()
+            bearer, session = await self._logged_in()
             try:
                 told = await self._transport.send(call, {"Authorization": f"Bearer {bearer}", "VZ-M2M-Token": session})
             except (StaleBearer, StaleSession) as error:
@@ -69,13 +73,22 @@ class Reader:
                 self._logins.used(session)
                 return told
 
+    async def _logged_in(self) -> tuple[str, str]:
+        """Both tokens. What fails here is no word about the call: that was not sent."""
+        try:
+            return await self._logins.tokens()
+        except ApiError as error:
+            if not error.transient:
+                raise
+            raise LoginUnavailable(str(error), status=error.status, retry_after=error.retry_after) from error
+
 
 class Client(Reader):
     """A client that can write as well."""
 
     async def write(self, call: Write[T]) -> T:
         """The call's value. Repeated only when the service said that it did nothing. Raises ApiError."""
-        return await self._repeated(call, RateLimited)
+        return await self._repeated(call, (RateLimited, LoginUnavailable))
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from licensesync.errors import ApiError, BatchRejected, IncompleteObservation, NoSuchResource, RequestRejected
@@ -162,11 +163,15 @@ class FotaService(FotaReader):
         told: dict[str, list[VerdictRow]] = defaultdict(list)
         for row in verdicts.device_list or []:
             told[row.deviceId].append(row)
-        return [fota_verdicts.of_rows(action, told[action.device], datetime.now(UTC)) for action in batch]
+        outcomes = [fota_verdicts.of_rows(action, told[action.device], datetime.now(UTC)) for action in batch]
+        return [replace(each, service=each.service and self._client.redacted(each.service)) for each in outcomes]
 
     async def look_up(self, devices: Sequence[DeviceId]) -> Mapping[DeviceId, bool]:
         """Whether these devices (at most 1 000) hold a license; a device of which nothing is said is left out."""
-        seen = await self._client.read(fota_calls.look_up(self.pool.account, devices))
+        try:
+            seen = await self._client.read(fota_calls.look_up(self.pool.account, devices, protocol="all"))
+        except RequestRejected:
+            seen = await self._client.read(fota_calls.look_up(self.pool.account, devices))
         return {
             DeviceId(row.device_id): row.holds_license
             for row in seen.device_list or []

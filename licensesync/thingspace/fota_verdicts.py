@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 
-from licensesync.errors import ApiError, LoginRejected, RateLimited, RequestRejected, Unauthorized
+from licensesync.errors import ApiError, LoginRejected, LoginUnavailable, RateLimited, RequestRejected, Unauthorized
 from licensesync.model import Action, Outcome, OutcomeKind, OutcomeReason, Verb
 from licensesync.thingspace.fota_calls import VerdictRow
 from licensesync.thingspace.wire import excerpt, moment
@@ -44,7 +44,7 @@ def of_error(action: Action, error: ApiError, at: datetime) -> Outcome:
         return Outcome(action, OutcomeKind.UNKNOWN, at, OutcomeReason.NO_ANSWER, words)
     if isinstance(error, LoginRejected):
         return Outcome(action, OutcomeKind.FAILED, at, OutcomeReason.CREDENTIALS_REJECTED, words)
-    if isinstance(error, Unauthorized):
+    if isinstance(error, Unauthorized | LoginUnavailable):
         return Outcome(action, OutcomeKind.FAILED, at, OutcomeReason.NOT_LOGGED_IN, words)
     if isinstance(error, RateLimited):
         return Outcome(action, OutcomeKind.FAILED, at, OutcomeReason.RATE_LIMITED, words)

@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 from base64 import b64encode
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import Annotated, Protocol, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
 
-from licensesync.errors import ApiError, LoginRejected, NoSuchResource, StaleBearer
+from licensesync.errors import ApiError, LoginRejected, NoSuchResource, StaleBearer, UnexpectedReply
 from licensesync.thingspace.transport import Transport
 from licensesync.thingspace.wire import Call, Read, answer_of
 
@@ -21,6 +21,7 @@ T = TypeVar("T")
 
 NEARLY_EXPIRED = 1.0
 SESSION_IDLE = 15 * 60.0
+MOST_UNCLEAR = 2
 HOUR = 3600.0
 
 
@@ -37,17 +38,20 @@ class Credentials(Protocol):
     def password(self) -> str: ...
 
 
+Given = Annotated[str, msgspec.Meta(min_length=1)]
+
+
 class Token(msgspec.Struct):
-    access_token: str
+    access_token: Given
     expires_in: float | None = None
 
 
 class Session(msgspec.Struct, rename="camel"):
-    session_token: str
+    session_token: Given
 
 
-_read_token = answer_of(Token, "OAuth token")
-_read_session = answer_of(Session, "session login")
+_read_token = answer_of(Token, "OAuth token", quote=False)
+_read_session = answer_of(Session, "session login", quote=False)
 
 
 class Logins:
@@ -62,6 +66,7 @@ class Logins:
         self._bearer, self._bearer_expires = "", 0.0
         self._session, self._session_used = "", 0.0
         self._rejected: LoginRejected | None = None
+        self._unclear = 0
         transport.keep_secret(
             self._basic, credentials.key, credentials.secret, credentials.username, credentials.password
         )
@@ -121,17 +126,24 @@ class Logins:
     async def _login(self, call: Call[T], headers: dict[str, str], named: str) -> T:
         """What the login gives; a rejection is remembered, because five of them lock the user at Verizon."""
         try:
-            return await self._transport.send(call, {**headers, **call.headers})
-        except NoSuchResource:
-            raise
-        except StaleBearer as error:
-            if headers and error.code.startswith("9009"):
-                raise _BearerNotAccepted(str(error), status=error.status, code=error.code) from error
-            raise self._remember(error, named) from error
+            given = await self._transport.send(call, {**headers, **call.headers})
         except ApiError as error:
-            if error.transient:
-                raise
-            raise self._remember(error, named) from error
+            if headers and isinstance(error, StaleBearer) and error.code.startswith("9009"):
+                raise _BearerNotAccepted(str(error), status=error.status, code=error.code) from error
+            if self._is_rejection(error):
+                raise self._remember(error, named) from error
+            raise
+        self._unclear = 0
+        return given
+
+    def _is_rejection(self, error: ApiError) -> bool:
+        """Whether the service may have looked at the credentials and said no; in doubt it has."""
+        if isinstance(error, NoSuchResource):
+            return error.code not in {"", "404", "900906"}
+        if isinstance(error, UnexpectedReply):
+            self._unclear += 1
+            return bool(error.code) or self._unclear >= MOST_UNCLEAR
+        return not error.transient
 
     def _remember(self, error: ApiError, named: str) -> LoginRejected:
         self._rejected = LoginRejected(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,14 +18,14 @@ from yarl import URL
 
 from licensesync import __version__
 from licensesync.errors import UnexpectedReply, Unreachable
-from licensesync.thingspace.wire import Call, Write, error_for, excerpt
+from licensesync.thingspace.wire import Call, error_code, error_for, excerpt
+from licensesync.values import is_loopback
 
 T = TypeVar("T")
 
 USER_AGENT = f"licensesync/{__version__}"
 LARGEST_BODY = 32 * 2**20
 SHORTEST_SECRET = 4
-LOOPBACK = ("127.", "localhost", "::1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,7 @@ class Transport:
     session: aiohttp.ClientSession
     url: str
     bounds: Bounds
-    proxy: URL | None
-    proxy_headers: Mapping[str, str]
+    proxy: Proxy
     limiter: AsyncLimiter
     in_flight: asyncio.Semaphore
     secrets: set[str] = field(default_factory=set, repr=False)
@@ -53,11 +53,23 @@ class Transport:
         """The value of the call's answer. Raises the `ApiError` that says what went wrong."""
         status, told, body = await self._exchange(call, headers)
         if status >= 300:
-            raise error_for(call.what, status, told, self._without_secrets(body), datetime.now(UTC))
+            error = error_for(call.what, status, told, self._without_secrets(body), datetime.now(UTC))
+            raise type(error)(
+                self.redacted(str(error)), status=status, code=self.redacted(error.code), retry_after=error.retry_after
+            )
         try:
-            return call.read(self._without_secrets(body) if isinstance(call, Write) else body)
+            return call.read(body)
+        except UnexpectedReply:
+            raise self._unexpected(call, body, status) from None
+
+    def _unexpected(self, call: Call[T], body: bytes, status: int) -> UnexpectedReply:
+        """The same complaint about the body without secrets in it: a quotation may end in the middle of one."""
+        code = error_code(body)
+        try:
+            call.read(self._without_secrets(body))
         except UnexpectedReply as error:
-            raise UnexpectedReply(self.redacted(str(error)), status=status) from None
+            return UnexpectedReply(self.redacted(str(error)), status=status, code=code)
+        return UnexpectedReply(f"{call.what}: the answer is not what Verizon documents", status=status, code=code)
 
     async def _exchange(self, call: Call[T], headers: Mapping[str, str]) -> tuple[int, Mapping[str, str], bytes]:
         async with self.in_flight, self.limiter:
@@ -66,10 +78,10 @@ class Transport:
                     call.method,
                     URL(self.url + call.path, encoded=True).with_query(call.query or None),
                     data=call.body,
-                    headers={**headers, **({"Content-Type": call.content_type} if call.body else {})},
+                    headers={**headers, **self.proxy.request_headers, **_content_type(call)},
                     allow_redirects=False,
-                    proxy=self.proxy,
-                    proxy_headers=self.proxy_headers or None,
+                    proxy=self.proxy.address,
+                    proxy_headers=self.proxy.connect_headers,
                 ) as response:
                     return response.status, response.headers, await self._body(call, response)
             except TimeoutError:
@@ -87,11 +99,15 @@ class Transport:
         return bytes(body)
 
     def keep_secret(self, *secrets: str) -> None:
-        """No message holds these from now on."""
-        self.secrets.update(secret for secret in secrets if len(secret) >= SHORTEST_SECRET)
+        """No message holds these from now on, in whatever way JSON or a quotation writes them."""
+        for secret in secrets:
+            escaped = (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
+            written = {secret, *escaped, *(each.replace("/", "\\/") for each in escaped), " ".join(secret.split())}
+            self.secrets.update(each for each in written if len(each) >= SHORTEST_SECRET)
 
     def redacted(self, text: str) -> str:
-        return self._without_secrets(text.encode()).decode()
+        """A text of the service or about it, without secrets."""
+        return self._without_secrets(text.encode("utf-8", "replace")).decode()
 
     def _without_secrets(self, body: bytes) -> bytes:
         for secret in sorted(self.secrets, key=len, reverse=True):
@@ -99,37 +115,52 @@ class Transport:
         return body
 
 
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """The proxy that stands between, if any, and the headers that it wants: with CONNECT, or with each request."""
+
+    address: URL | None = None
+    connect_headers: Mapping[str, str] | None = None
+    request_headers: Mapping[str, str] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
+
+
+def _content_type(call: Call[T]) -> Mapping[str, str]:
+    return {"Content-Type": call.content_type} if call.body is not None else {}
+
+
 @asynccontextmanager
 async def opened(url: str, bounds: Bounds, environ: Mapping[str, str]) -> AsyncIterator[Transport]:
     """A transport to the service at `url`, closed at the end. Certificates are verified."""
-    proxy, proxy_headers = _proxy_for(url, environ)
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=bounds.concurrency),
         timeout=aiohttp.ClientTimeout(total=bounds.timeout),
         headers={"User-Agent": USER_AGENT, "Accept": "application/json"},
         cookie_jar=aiohttp.DummyCookieJar(),
     ) as session:
-        yield Transport(
-            session,
-            url.rstrip("/"),
-            bounds,
-            proxy,
-            proxy_headers,
-            AsyncLimiter(1, 1 / bounds.requests_per_second),
-            asyncio.Semaphore(bounds.concurrency),
-        )
+        # What is repeated is decided here: aiohttp would send GET and DELETE again by itself when a connection drops.
+        session._retry_connection = False  # noqa: SLF001 - there is no public switch; a test holds it to this
+        limiter = AsyncLimiter(1, 1 / bounds.requests_per_second)
+        proxy = _proxy_for(url, environ)
+        transport = Transport(session, url.rstrip("/"), bounds, proxy, limiter, asyncio.Semaphore(bounds.concurrency))
+        transport.keep_secret(*proxy.secrets)
+        yield transport
 
 
-def _proxy_for(url: str, environ: Mapping[str, str]) -> tuple[URL | None, Mapping[str, str]]:
-    """The proxy that the environment names for this address, and the header that it wants; none for loopback."""
+def _proxy_for(url: str, environ: Mapping[str, str]) -> Proxy:
+    """The proxy that the environment names for this address; none for loopback."""
     target = urlsplit(url)
     host = target.hostname or ""
     lower = {name.lower(): value for name, value in environ.items() if value}
     named = lower.get(f"{target.scheme}_proxy") or lower.get("all_proxy")
-    if not named or host.startswith(LOOPBACK) or proxy_bypass(host, {"no": lower.get("no_proxy", "")}):
-        return None, {}
-    proxy = URL(named if "://" in named else f"http://{named}")
-    if proxy.user is None:
-        return proxy, {}
-    given = aiohttp.encode_basic_auth(proxy.user, proxy.password or "")
-    return proxy.with_user(None), {"Proxy-Authorization": given}
+    if not named or is_loopback(host) or proxy_bypass(host, {"no": lower.get("no_proxy", "")}):
+        return Proxy()
+    address = URL(named if "://" in named else f"http://{named}")
+    if address.user is None:
+        return Proxy(address)
+    password = address.password or ""
+    given = aiohttp.encode_basic_auth(address.user, password)
+    wanted = {"Proxy-Authorization": given}
+    by_request = target.scheme == "http"
+    secrets = (given.removeprefix("Basic "), password)
+    return Proxy(address.with_user(None), None if by_request else wanted, wanted if by_request else {}, secrets)

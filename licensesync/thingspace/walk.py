@@ -24,14 +24,14 @@ Order = Callable[[str], str]
 INVALID_CURSOR = "lastseendeviceid"
 
 
-LARGEST_SAMPLE = 16_384
+LARGEST_SAMPLE = 8_192
 MOST_PAGES = 100_000
 SPARE_PAGES = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Identifiers that are probably in the account: every `step`-th of them, enough to find good starting points."""
+    """Identifiers that are probably in the account: every `step`-th of them, sorted, enough to start from."""
 
     sample: Sequence[str]
     step: int
@@ -39,7 +39,7 @@ class Known:
     @classmethod
     def of(cls, devices: Collection[str]) -> Known:
         step = 1 + len(devices) // LARGEST_SAMPLE
-        return cls(list(islice(devices, 0, None, step)), step)
+        return cls(sorted(islice(devices, 0, None, step)), step)
 
 
 @dataclass(slots=True)
@@ -102,15 +102,17 @@ async def one_by_one(fetch: Fetch, tally: Tally) -> Tally:
 async def side_by_side(fetch: Fetch, tally: Tally, known: Known, cursors: int) -> Tally:
     """Every page, by up to `cursors` walks at once, which start at identifiers that are `known` in the account.
 
-    Raises OrderInDoubt where the pages are not ordered by identifier; else as `one_by_one`.
+    A list that is short, or whose first page does not show that it is ordered, is walked by one cursor. Raises
+    OrderInDoubt where a later page shows that it is not; else as `one_by_one`.
     """
     first = await _fetched(fetch, START, tally)
     useful = min(cursors, _pages_after(first) // 2)
-    if not first.more or useful < 2:
+    order = _order_of(first)
+    if not first.more or useful < 2 or order is None:
         return await _onward(fetch, tally, first, {START})
     tally.take(first)
     begin = _moved_on(first, {START})
-    await _Ranges(fetch, tally, _order_of(first), known.sample).walk(begin, len(first.identifiers), useful, known.step)
+    await _Ranges(fetch, tally, order, known.sample).walk(begin, len(first.identifiers), useful, known.step)
     return tally
 
 
@@ -162,14 +164,14 @@ def _moved_on(page: StatusPage, visited: set[str]) -> str:
     return page.cursor
 
 
-def _order_of(page: StatusPage) -> Order:
-    """The collation by which the cursor is the last of this page's identifiers: as numbers, or as texts."""
+def _order_of(page: StatusPage) -> Order | None:
+    """The collation by which the cursor is the last of this page's identifiers: as numbers, as texts, or none."""
     identifiers = page.identifiers
     if all(each.isdecimal() for each in (*identifiers, page.cursor)):
         for order in (_as_number, _as_text):
             if max(map(order, identifiers), default=None) == order(page.cursor):
                 return order
-    raise OrderInDoubt("the first page does not end at its cursor")
+    return None
 
 
 def _as_number(identifier: str) -> str:

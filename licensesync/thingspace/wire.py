@@ -55,19 +55,26 @@ class Write(Call[T]):
     """A call that changes something: repeated only when the service said that it did nothing."""
 
 
-def answer_of(answer: type[Answer], what: str) -> Callable[[bytes], Answer]:
-    """A reader of JSON bodies of one documented form; anything else is an `UnexpectedReply` that quotes its start."""
+def answer_of(answer: type[Answer], what: str, *, quote: bool = True) -> Callable[[bytes], Answer]:
+    """A reader of JSON bodies of one documented form; anything else is an `UnexpectedReply` that quotes its start.
+
+    With `quote=False` nothing of the body is quoted: an answer to a login holds secrets.
+    """
     decoder = msgspec.json.Decoder(answer)
 
     def read(body: bytes) -> Answer:
         try:
             return decoder.decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise UnexpectedReply(
-                f"{what}: the answer is not what Verizon documents ({error}): {excerpt(body)}"
-            ) from error
+            quoted = f" ({error}): {excerpt(body)}" if quote else ""
+            raise UnexpectedReply(f"{what}: the answer is not what Verizon documents{quoted}") from None
 
     return read
+
+
+def error_code(body: bytes) -> str:
+    """The code of an error, in whatever form the body has it; empty where there is none."""
+    return _code_and_words(body)[0]
 
 
 def excerpt(body: bytes | str) -> str:
@@ -151,7 +158,7 @@ def _code_and_words_of_xml(body: bytes) -> tuple[str, str]:
     return "", excerpt(body)
 
 
-_STALE_SESSION = re.compile(r"session\b.*\bexpired|UWS verification failure.*session", re.IGNORECASE)
+_STALE_SESSION = re.compile(r"session\b.*\bexpired|UWS verification failure.*(session|common exception)", re.IGNORECASE)
 
 
 def _class_for(status: int, code: str, words: str) -> type[ApiError]:
