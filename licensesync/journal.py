@@ -37,22 +37,26 @@ class Progress(Protocol):
 
 def configure(*, as_json: bool, level: str) -> None:
     """Log events from `level` on go to standard error: one JSON object a line, or lines for people."""
-    renderer: Any = (
-        structlog.processors.JSONRenderer(serializer=_json)
-        if as_json
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=18)
-    )
+    for_people: list[Any] = [
+        structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+        _without_blanks,
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=15, sort_keys=False),
+    ]
+    for_programs: list[Any] = [
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.JSONRenderer(serializer=_json),
+    ]
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            renderer,
-        ],
+        processors=[structlog.processors.add_log_level, *(for_programs if as_json else for_people)],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=_CurrentStderr,
         cache_logger_on_first_use=False,
     )
+
+
+def _without_blanks(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    """A person knows which run this is, and needs no list of what there is not."""
+    return {key: value for key, value in event.items() if value is not None and key != "run"}
 
 
 class _CurrentStderr:
