@@ -1,0 +1,145 @@
+"""What a pass goes by: places, pools, what is wanted, what was observed, what is remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+from licensesync.model.words import DeviceId, Imei, Mode, Product, Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something was written; `file` is relative to the settings file's folder, the rest counts from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong at a place, and what to write instead."""
+
+    place: Place
+    message: str
+    hint: str
+    severity: Severity = Severity.ERROR
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.message}; {self.hint}" if self.hint else f"{self.place}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The guard's settings for the removals of a pool."""
+
+    count: int = 100
+    percent: float = 10
+    per_day: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The licenses of one product in one account (for SIM-Secure: of one SKU), and how they are reconciled."""
+
+    name: str
+    product: Product
+    account: str
+    mode: Mode
+    limits: Limits = Limits()
+    tolerance: int = 0
+    sku: str | None = None
+    others: int = 0
+    irrevocable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the inventory says of a device: its group (None where it is only protected), priority and place."""
+
+    group: str | None
+    place: Place
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """A device that is never removed from any pool, until the start of a day (UTC) or for good."""
+
+    reason: str
+    place: Place
+    until: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """Leave to carry out one refused set of removals, until the start of a day (UTC)."""
+
+    refusal: str
+    reason: str
+    place: Place
+    until: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """Who should hold a license of a pool today, as the inventory says.
+
+    `wanted` iterates in the order of the inventory and answers `in` quickly (a dict or a set).
+    `dormant` are named for this pool, but not for this day.
+    `entries` knows every device that the inventory names anywhere, under this product's identifier.
+    """
+
+    wanted: Collection[DeviceId] = ()
+    entries: Mapping[DeviceId, Entry] = field(default_factory=dict)
+    dormant: AbstractSet[DeviceId] = frozenset()
+    protected: Mapping[Imei, Protection] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """The licenses of a pool by the service's own counts."""
+
+    total: int
+    assigned: int
+
+    @property
+    def free(self) -> int:
+        return max(0, self.total - self.assigned)
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Who holds a license of a pool, by one whole reading."""
+
+    holders: AbstractSet[DeviceId]
+    capacity: Capacity
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What one pass goes by: the day (UTC) that it plans for, whether removals are wanted, which sets of them pass.
+
+    `allowed` holds hashes of refusals, or their first digits, at least eight, in lower case.
+    """
+
+    today: date
+    removals: bool = True
+    allowed: AbstractSet[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What is remembered from earlier runs and bears on a plan."""
+
+    managed: AbstractSet[DeviceId] = frozenset()
+    quarantined: Mapping[DeviceId, datetime] = field(default_factory=dict)
+    in_flight: Mapping[DeviceId, datetime | None] = field(default_factory=dict)
+    retried_by_service: Mapping[DeviceId, datetime] = field(default_factory=dict)
+    removed_in_past_day: int = 0

@@ -1,0 +1,165 @@
+"""What would be done: actions, what is held and why, refusals, plans and their hash."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+from licensesync.model.facts import Capacity, Place, Pool
+from licensesync.model.words import DeviceId, HeldReason, PlanVerdict, Reading, Rule, Verb
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Assign or remove one device."""
+
+    verb: Verb
+    device: DeviceId
+    group: str | None = None
+    place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An action that is not asked for, with the reason and, where one is known, its end."""
+
+    action: Action
+    reason: HeldReason
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The guard's word that a pool's removals are not carried out.
+
+    `setting` is the figure as configured, `limit` the same in devices, `asked` the removals planned. `digest` is
+    the whole hash of the pool and its set of removals; people are shown its first sixteen digits.
+    """
+
+    rule: Rule
+    setting: float | None
+    limit: int
+    asked: int
+    digest: str
+    next_step: str
+
+    @property
+    def hash(self) -> str:
+        return self.digest[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """A pool's licenses after this plan, and how many devices will still wait for one."""
+
+    assigned: int
+    free: int
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """For one pool that was read whole: each device of desired and observed is in actions, held or kept, once.
+
+    `promised` licenses belong to open requests, whether the service counts them as assigned yet or not.
+    """
+
+    pool: Pool
+    capacity: Capacity
+    actions: tuple[Action, ...] = ()
+    held: tuple[Held, ...] = ()
+    kept: int = 0
+    foreign: int = 0
+    desired: int = 0
+    promised: int = 0
+    refusal: Refusal | None = None
+
+    def of(self, verb: Verb) -> tuple[Action, ...]:
+        """The actions of one verb, in the order in which they are asked for."""
+        return tuple(action for action in self.actions if action.verb is verb)
+
+    def held_for(self, *reasons: HeldReason) -> tuple[Held, ...]:
+        """What is held for one of these reasons."""
+        return tuple(held for held in self.held if held.reason in reasons)
+
+    @property
+    def observed(self) -> int:
+        """How many devices were seen to hold a license."""
+        surplus = len(self.of(Verb.REMOVE)) + sum(held.action.verb is Verb.REMOVE for held in self.held)
+        return self.kept + surplus
+
+    @property
+    def verdict(self) -> PlanVerdict:
+        if self.refusal:
+            return PlanVerdict.REFUSED
+        return PlanVerdict.CHANGES if self.actions else PlanVerdict.IN_STEP
+
+    @property
+    def forecast(self) -> Forecast:
+        assigns, removes = len(self.of(Verb.ASSIGN)), len(self.of(Verb.REMOVE))
+        awaiting = len(self.held_for(HeldReason.AWAITING_REMOVALS))
+        served_later = 0 if self.refusal else awaiting
+        assigned = self.capacity.assigned + assigns - removes + served_later
+        waiting = len(self.held_for(HeldReason.NO_CAPACITY)) + awaiting - served_later
+        return Forecast(assigned, max(0, self.capacity.total - assigned), waiting)
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A pool that was not read whole: nothing is planned for it and nothing written to it."""
+
+    pool: Pool
+    reading: Reading
+    problem: str
+    credentials_rejected: bool = False
+
+    @property
+    def verdict(self) -> PlanVerdict:
+        return PlanVerdict.UNREAD
+
+
+@dataclass(frozen=True, slots=True)
+class InventoryInfo:
+    """Which inventory a plan was made from: its commit where it is in git, how many devices, and its digest."""
+
+    devices: int
+    digest: str
+    commit: str | None = None
+    dirty: bool = False
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """The plans of all pools of one pass."""
+
+    inventory: InventoryInfo
+    made_at: datetime
+    pools: tuple[Plan | Unread, ...]
+
+    @property
+    def verdict(self) -> PlanVerdict:
+        verdicts = {pool.verdict for pool in self.pools}
+        return next((verdict for verdict in PlanVerdict if verdict in verdicts), PlanVerdict.IN_STEP)
+
+    @property
+    def planned(self) -> tuple[Plan, ...]:
+        """The plans of the pools that were read whole."""
+        return tuple(pool for pool in self.pools if isinstance(pool, Plan))
+
+    @cached_property
+    def hash(self) -> str:
+        """`sha256:` of what would be done: the same on any machine, at any time, in any order."""
+        digest = hashlib.sha256()
+        for planned in sorted(self.pools, key=lambda planned: planned.pool.name):
+            digest.update(f"pool {planned.pool.name} {planned.pool.account}\n".encode())
+            if isinstance(planned, Plan):
+                digest.update("".join(sorted(_hashed_lines(planned))).encode())
+        return f"sha256:{digest.hexdigest()}"
+
+
+def _hashed_lines(plan: Plan) -> list[str]:
+    withheld = plan.held_for(HeldReason.REFUSED, HeldReason.AWAITING_REMOVALS)
+    intended = [*plan.actions, *(held.action for held in withheld)]
+    return [f"{action.verb} {action.device}\n" for action in intended]

@@ -1,0 +1,82 @@
+"""What was done: outcomes, and the report of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from licensesync.model.plans import Action, Held, Plan, RunPlan, Unread
+from licensesync.model.words import HeldReason, OutcomeKind, OutcomeReason, RunVerdict
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended for one action that was sent.
+
+    `service` holds the service's own words. `retry_at` is when the service says it will try again by itself.
+    """
+
+    action: Action
+    kind: OutcomeKind
+    at: datetime
+    reason: OutcomeReason | None = None
+    service: str | None = None
+    retry_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolReport:
+    """What became of one pool in a run; of `plan` as it was carried out: its actions were sent, its held are held."""
+
+    plan: Plan | Unread
+    outcomes: tuple[Outcome, ...] = ()
+
+    @property
+    def held(self) -> tuple[Held, ...]:
+        return self.plan.held if isinstance(self.plan, Plan) else ()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether something was left undone because the run had to end."""
+        return any(held.reason is HeldReason.STOPPING for held in self.held)
+
+    @property
+    def credentials_rejected(self) -> bool:
+        """Whether the service rejected the login, before or in the middle of this pool's run."""
+        if isinstance(self.plan, Unread):
+            return self.plan.credentials_rejected
+        return any(outcome.reason is OutcomeReason.CREDENTIALS_REJECTED for outcome in self.outcomes)
+
+    def count(self, kind: OutcomeKind) -> int:
+        return sum(outcome.kind is kind for outcome in self.outcomes)
+
+    @property
+    def verdict(self) -> RunVerdict:
+        if isinstance(self.plan, Unread):
+            return RunVerdict.UNREAD
+        if self.plan.refusal or self.plan.held_for(HeldReason.REFUSED):
+            return RunVerdict.REFUSED
+        if any(outcome.kind in UNFINISHED for outcome in self.outcomes):
+            return RunVerdict.INCOMPLETE
+        if self.stopped:
+            return RunVerdict.STOPPED
+        return RunVerdict.DONE if self.outcomes else RunVerdict.IN_STEP
+
+
+UNFINISHED = frozenset({OutcomeKind.REJECTED, OutcomeKind.FAILED, OutcomeKind.UNKNOWN})
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a run did; `declined` when the plan was not the one that was meant, and nothing was done."""
+
+    run: str
+    plan: RunPlan
+    pools: tuple[PoolReport, ...]
+    finished_at: datetime
+    declined: bool = False
+
+    @property
+    def verdict(self) -> RunVerdict:
+        verdicts = {pool.verdict for pool in self.pools} | ({RunVerdict.REFUSED} if self.declined else set())
+        return next((verdict for verdict in RunVerdict if verdict in verdicts), RunVerdict.IN_STEP)
