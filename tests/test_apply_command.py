@@ -203,6 +203,21 @@ async def test_a_signal_in_mid_run_finishes_the_batches_in_hand_and_holds_the_re
         assert 0 < len(done) < 200
 
 
+@pytest.mark.parametrize("arguments", [["plan"], ["apply", "--yes"]])
+async def test_ctrl_c_before_anything_is_written_ends_at_once(tmp_path: Path, arguments: list[str]) -> None:
+    async with fleet_of(tmp_path, latency=20) as fleet:
+        fleet.inventory(imeis(0, 10))
+        process = await fleet.start(*arguments)
+        while not list(fleet.simulator.requests):
+            await asyncio.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, err = await process.communicate()
+        assert process.returncode == 130
+        assert b"interrupted" in err
+        assert b"Traceback" not in err
+        assert fleet.writes() == 0
+
+
 async def test_a_second_signal_ends_the_run_at_once(tmp_path: Path) -> None:
     async with fleet_of(tmp_path, licenses=500, quirks={"delayed": "on@assign", "delay": 20}) as fleet:
         fleet.inventory(imeis(0, 10))

@@ -61,7 +61,7 @@ def main() -> NoReturn:
 
 def _code_of(arguments: list[str]) -> int:
     try:
-        return int(app(arguments, prog_name="licensesync", standalone_mode=False) or ExitCode.FINE)
+        code = int(app(arguments, prog_name="licensesync", standalone_mode=False) or ExitCode.FINE)
     except TyperException as error:
         _show_usage(error)
         return ExitCode.USAGE
@@ -77,6 +77,9 @@ def _code_of(arguments: list[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.UNUSABLE
+    if code == ExitCode.INTERRUPTED:
+        print("licensesync: interrupted", file=sys.stderr)  # noqa: T201 - as above
+    return code
 
 
 def _show_usage(error: TyperException) -> None:

@@ -22,6 +22,7 @@ class ExitCode(IntEnum):
     UNFINISHED = 5
     LOCKED = 6
     USAGE = 64
+    INTERRUPTED = 130
 
 
 class LogFormat(StrEnum):
