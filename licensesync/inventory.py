@@ -45,7 +45,7 @@ class Inventory:
         wanted = named if active is None else dict.fromkeys(active).keys()
         protected = {imei: entry for imei, entry in self.protected.items() if _lasts(entry, today)}
         entries = Entries(self.roster, pool, self.protected)
-        return Desired(wanted, entries, frozenset() if active is None else frozenset(named - wanted), protected)
+        return Desired(wanted, entries, protected)
 
     def named(self, pool: Pool) -> AbstractSet[DeviceId]:
         """Every device that is named for a pool, on whatever day."""

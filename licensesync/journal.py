@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 import orjson
@@ -66,8 +67,10 @@ class _CurrentStderr:
         pass
 
     def msg(self, line: str) -> None:
-        sys.stderr.write(f"{line}\n")
-        sys.stderr.flush()
+        """A log that nobody can write any more ends no run: its outcomes stand in the report."""
+        with suppress(OSError, ValueError):
+            sys.stderr.write(f"{line}\n")
+            sys.stderr.flush()
 
     debug = info = warning = error = msg
 
@@ -152,10 +155,12 @@ class RunJournal:
             )
 
     def reconciled(self, report: PoolReport) -> None:
-        self._log.info(
+        tell = self._log.warning if report.problem else self._log.info
+        tell(
             "pool.reconciled",
             pool=report.plan.pool.name,
             verdict=report.verdict,
+            problem=report.problem,
             outcomes=_counted(outcome.kind for outcome in report.outcomes),
             held=_counted(held.reason for held in report.held),
         )

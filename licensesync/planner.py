@@ -39,7 +39,7 @@ def plan(pool: Pool, desired: Desired, observed: Observed, policy: Policy, memor
         actions=(*removing, *assigning),
         held=(*kept_back, *waiting),
         kept=len(observed.holders) - len(surplus),
-        foreign=sum(_is_foreign(device, desired, memory) for device in surplus),
+        foreign=sum(device not in memory.managed for device in surplus),
         desired=len(desired.wanted),
         promised=promised,
     )
@@ -62,7 +62,7 @@ def _removals(
         action = _action(Verb.REMOVE, device, desired)
         if pool.mode is Mode.ADD_ONLY:
             kept_back.append(Held(action, HeldReason.MODE))
-        elif pool.mode is Mode.MANAGED and _is_foreign(device, desired, memory):
+        elif pool.mode is Mode.MANAGED and device not in memory.managed:
             kept_back.append(Held(action, HeldReason.FOREIGN))
         elif pool.irrevocable:
             kept_back.append(Held(action, HeldReason.IRREVOCABLE))
@@ -73,10 +73,6 @@ def _removals(
         else:
             removing.append(action)
     return removing, kept_back
-
-
-def _is_foreign(device: DeviceId, desired: Desired, memory: Memory) -> bool:
-    return device not in memory.managed and device not in desired.dormant
 
 
 def _assignments(

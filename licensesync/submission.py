@@ -82,7 +82,7 @@ async def carry_out(plan: Plan, sender: Sender, sending: Sending, witness: Witne
     """Removals first, then assignments into what is free, then into what the removals freed by the service's count."""
     work = _Work(sender, sending, witness)
     await work.send(plan.of(Verb.REMOVE))
-    await work.send(plan.of(Verb.ASSIGN))
+    await work.send_within(plan.of(Verb.ASSIGN), plan.capacity.free - plan.promised)
     awaiting = plan.held_for(HeldReason.AWAITING_REMOVALS)
     kept_back = [held for held in plan.held if held.reason is not HeldReason.AWAITING_REMOVALS]
     if awaiting and work.removed_something() and not work.halted:
@@ -90,7 +90,8 @@ async def carry_out(plan: Plan, sender: Sender, sending: Sending, witness: Witne
     else:
         kept_back += awaiting
     sent = tuple(outcome.action for outcome in work.outcomes)
-    return PoolReport(replace(plan, actions=sent, held=(*kept_back, *work.held)), tuple(work.outcomes))
+    carried_out = replace(plan, actions=sent, held=(*kept_back, *work.held))
+    return PoolReport(carried_out, tuple(work.outcomes), work.problem)
 
 
 @dataclass(slots=True)
@@ -105,8 +106,15 @@ class _Work:
     halted: HeldReason | None = None
     unanswered: int = 0
     rejected_alone: set[Action] = field(default_factory=set)
+    problem: str | None = None
 
-    async def send(self, actions: Sequence[Action]) -> None:
+    async def send_within(self, assignments: Sequence[Action], free: int) -> None:
+        """Send assignments; one batch after the other if they take all that is free, so that the last licenses go in
+        their order whatever others take meanwhile.
+        """
+        await self.send(assignments, at_once=1 if len(assignments) >= free else self.sending.at_once)
+
+    async def send(self, actions: Sequence[Action], at_once: int | None = None) -> None:
         """Send actions of one verb, several batches at once; what is not sent any more is held."""
         if not actions:
             return
@@ -114,7 +122,7 @@ class _Work:
         before = len(self.outcomes)
         self.witness.sending(self.sender.pool.name, actions[0].verb, 0, len(actions))
         async with asyncio.TaskGroup() as workers:
-            for _ in range(min(self.sending.at_once, len(actions))):
+            for _ in range(min(at_once or self.sending.at_once, len(actions))):
                 workers.create_task(self._send_batches(waiting, before, len(actions)))
         self.held += [Held(action, self._why_not_sent()) for batch in waiting for action in batch]
 
@@ -122,12 +130,13 @@ class _Work:
         """Send as many as the service says are free now and nobody else was promised; the rest is held."""
         try:
             counted = await self.sender.capacity()
-        except (ApiError, IncompleteObservation):
+        except (ApiError, IncompleteObservation) as error:
+            self.problem = f"what the removals freed could not be read, and was not assigned: {error}"
             self.held += [Held(action, HeldReason.AWAITING_REMOVALS) for action in actions]
             return
         undecided = sum(each.action.verb is Verb.ASSIGN and each.kind in UNDECIDED for each in self.outcomes)
         free = max(0, counted.free - promised - undecided)
-        await self.send(actions[:free])
+        await self.send_within(actions[:free], free)
         self.held += [Held(action, HeldReason.NO_CAPACITY) for action in actions[free:]]
 
     def removed_something(self) -> bool:

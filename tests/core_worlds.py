@@ -58,13 +58,13 @@ def desired(
     dormant: Collection[DeviceId] = (),
     protected: Mapping[DeviceId, date | None] | None = None,
 ) -> Desired:
-    """An inventory that names `wanted` in this order, one a line."""
+    """An inventory that names `wanted` in this order, one a line; `dormant` are named for other days."""
     entries = {
         each: Entry("fleet", place(line), (priorities or {}).get(each, 0))
         for line, each in enumerate((*wanted, *dormant), start=1)
     }
     shields = {Imei(each): Protection("why", place(99), until) for each, until in (protected or {}).items()}
-    return Desired(dict.fromkeys(wanted), entries, frozenset(dormant), shields)
+    return Desired(dict.fromkeys(wanted), entries, shields)
 
 
 def observed(*holders: DeviceId, free: int = 0) -> Observed:

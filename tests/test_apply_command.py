@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import json
 import os
 import pty
 import signal
@@ -243,6 +244,25 @@ async def test_an_answer_that_is_lost_after_the_write_took_effect_is_looked_up(t
         assert ended.document["pools"][0]["counts"]["done"] == 10
         assert fleet.holders == {*imeis(0, 10)}
         assert fleet.writes() == 1
+
+
+@pytest.mark.parametrize(
+    "broken", ["2>/dev/full", "2>&-", ">/dev/full", ">&-", "| true", "2>&1 | head -n 1 >/dev/null"]
+)
+async def test_a_run_ends_and_saves_its_report_whatever_becomes_of_its_streams(tmp_path: Path, broken: str) -> None:
+    async with fleet_of(tmp_path, licenses=500) as fleet:
+        fleet.settings(thingspace="  batch_size: 5\n")
+        fleet.inventory(imeis(0, 100))
+        line = f"{sys.executable} -m licensesync apply --yes --out report.json {broken}"
+        process = await asyncio.create_subprocess_exec(
+            "sh", "-c", line, cwd=tmp_path, env={**clean_environ(), **CREDENTIALS}, stderr=asyncio.subprocess.PIPE
+        )
+        _, err = await process.communicate()
+        report = json.loads((tmp_path / "report.json").read_text())
+        assert fleet.holders == {*imeis(0, 100)}
+        assert report["pools"][0]["counts"]["done"] == 100
+        assert process.returncode == (1 if broken == ">/dev/full" else 0)
+        assert b"Traceback" not in err
 
 
 async def test_no_secret_is_in_any_output(tmp_path: Path) -> None:

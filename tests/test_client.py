@@ -20,6 +20,7 @@ from licensesync import __version__
 from licensesync.errors import (
     ApiError,
     BatchRejected,
+    LicenseSyncError,
     LoginRejected,
     LoginUnavailable,
     NoSuchResource,
@@ -430,7 +431,7 @@ async def test_a_rejected_session_login_is_tried_exactly_once_whatever_happens_a
         )
         later = [await whatever(opened.read(THING)), await whatever(opened.write(CHANGE))]
     assert len(desk.asked(LOGIN)) == 1
-    assert {type(error) for error in (*at_once, *later)} == {LoginRejected}
+    assert {type(error) for error in (*at_once, *later)} == {_kind_of(rejection)}
     assert desk.calls == []
 
 
@@ -441,7 +442,53 @@ async def test_a_rejected_key_is_tried_exactly_once_whatever_happens_after(desk:
         at_once = await asyncio.gather(*(whatever(opened.read(THING)) for _ in range(10)))
         later = await whatever(opened.write(CHANGE))
     assert desk.logins == (1, 0)
-    assert {type(error) for error in (*at_once, later)} == {LoginRejected}
+    assert {type(error) for error in (*at_once, later)} == {_kind_of(rejection)}
+
+
+def _kind_of(rejection: str) -> type[ApiError]:
+    """A redirect says nothing of the credentials, only that the address is wrong."""
+    return RequestRejected if rejection == "redirect" else LoginRejected
+
+
+async def test_logins_without_an_answer_end_before_they_could_lock_the_user(desk: Desk) -> None:
+    desk.on_login = always(503)
+    async with writing(desk) as opened:
+        told = [await whatever(opened.read(THING)) for _ in range(5)]
+    assert len(desk.asked(LOGIN)) == 4
+    assert {type(error) for error in told} == {LoginUnavailable}
+
+
+async def test_a_login_that_answers_something_else_twice_is_not_repeated_and_blames_no_credentials(desk: Desk) -> None:
+    desk.on_login = always(200, {})
+    async with writing(desk) as opened:
+        told = [await whatever(opened.read(THING)) for _ in range(5)]
+    assert len(desk.asked(LOGIN)) == 2
+    assert not any(isinstance(error, LoginRejected) for error in told)
+    assert "THINGSPACE_PASSWORD" not in str(told[-1])
+
+
+@pytest.mark.parametrize("written", ["3600", 3600, 3600.5, None, "soon"])
+async def test_a_lifetime_in_any_form_is_good_enough(desk: Desk, written: object) -> None:
+    desk.bearer = "a-bearer"
+    desk.on_token = always(200, {"access_token": desk.bearer, "expires_in": written})
+    async with writing(desk) as opened:
+        assert await opened.read(THING) == "a thing"
+
+
+@pytest.mark.parametrize("session", ["", "a\r\nX-Injected: y", "a b"])
+async def test_a_session_that_is_no_token_is_not_used(desk: Desk, session: str) -> None:
+    desk.on_login = always(200, {"sessionToken": session})
+    async with writing(desk) as opened:
+        error = await whatever(opened.read(THING))
+    assert isinstance(error, ApiError)
+    assert desk.calls == []
+
+
+async def test_a_proxy_that_is_no_address_is_said_to_be_so_without_its_password(desk: Desk) -> None:
+    with pytest.raises(LicenseSyncError, match="write http://host:port") as told:
+        async with client.reading("https://thingspace.example", QUICK, SECRETS, {"https_proxy": "me:pw@127.0.0.1:x"}):
+            pass
+    assert "pw" not in str(told.value)
 
 
 async def test_a_login_that_is_rejected_in_the_middle_of_a_run_is_not_repeated_either(desk: Desk) -> None:
@@ -1001,8 +1048,8 @@ async def test_a_batch_that_may_be_rejected_for_one_device_says_so() -> None:
         ({"odd_status": "on"}, OutcomeKind.UNKNOWN, OutcomeReason.UNDOCUMENTED_WORD),
         ({"upgrade_pending": "on"}, OutcomeKind.UNKNOWN, OutcomeReason.UPGRADE_PENDING),
         ({"error_429": "on@writes", "retry_after": "absent"}, OutcomeKind.FAILED, OutcomeReason.RATE_LIMITED),
-        ({"account_trouble": "inactive"}, OutcomeKind.REJECTED, OutcomeReason.ACCOUNT_REJECTED),
-        ({"account_trouble": "forbidden"}, OutcomeKind.REJECTED, OutcomeReason.ACCOUNT_REJECTED),
+        ({"account_trouble": "inactive"}, OutcomeKind.FAILED, OutcomeReason.ACCOUNT_REJECTED),
+        ({"account_trouble": "forbidden"}, OutcomeKind.FAILED, OutcomeReason.ACCOUNT_REJECTED),
         ({"login_rejected": "on"}, OutcomeKind.FAILED, OutcomeReason.CREDENTIALS_REJECTED),
         ({"unknown_devices": IMEIS[1]}, OutcomeKind.REJECTED, OutcomeReason.DEVICE_NOT_FOUND),
     ],

@@ -109,7 +109,8 @@ def test_a_pool_of_which_nothing_is_desired_any_more_is_not_emptied(count: int) 
 
 def test_a_pool_of_which_only_dormant_devices_are_left_is_not_emptied() -> None:
     wish = worlds.desired(dormant=devices(1, 2))
-    made = plan(pool(Mode.MANAGED), wish, worlds.observed(*devices(1, 2)), POLICY, Memory())
+    managed = Memory(managed=frozenset(devices(1, 2)))
+    made = plan(pool(Mode.MANAGED), wish, worlds.observed(*devices(1, 2)), POLICY, managed)
     assert refusal_of(guard.judge(made)).rule is Rule.EMPTY
 
 

@@ -14,6 +14,7 @@ from fleets import ACCOUNT, imeis
 
 from licensesync import reconcile
 from licensesync.credentials import Credentials
+from licensesync.errors import UnexpectedReply
 from licensesync.model import (
     Desired,
     DeviceId,
@@ -40,6 +41,7 @@ from licensesync.simulator.server import Simulator, SimulatorOptions, running
 from licensesync.submission import Sending
 from licensesync.thingspace import client
 from licensesync.thingspace.fota import FotaService
+from licensesync.thingspace.fota_calls import StatusForm, status_page
 from licensesync.thingspace.transport import Bounds
 
 POOL = Pool("fota", Product.FOTA, ACCOUNT, Mode.FULL, Limits(count=1000, percent=100, per_day=1000))
@@ -225,6 +227,30 @@ async def test_one_bad_device_in_a_batch_does_not_stop_the_others() -> None:
         assert desk.holders == set(imeis(100, 164)) - set(bad)
         assert [each.action.device for each in report.pools[0].outcomes if each.kind is OutcomeKind.REJECTED] == bad
         assert len(desk.writes()) <= 2 * 6 + 1
+
+
+async def test_the_last_licenses_go_in_their_order_even_if_others_take_some_meanwhile() -> None:
+    quirks = {"over-allocation": "rows", "others-before-write": "+10", "delayed": "1x@assign", "delay": 0.3}
+    async with desk_at(kind=True, seed=5, licenses=20, quirks=quirks) as desk:
+        await desk.apply(await desk.plan(imeis(500, 520)), batch_size=5)
+        assert set(imeis(500, 520)) & desk.holders == set(imeis(500, 510))
+
+
+async def test_counts_that_cannot_be_read_after_the_removals_are_told() -> None:
+    async with desk_at(kind=True, seed=5, devices=10, licenses=10) as desk:
+        run_plan = await desk.plan([*imeis(2, 10), *imeis(500, 504)])
+        desk.simulator.quirks.set("error-503", "on@status")
+        (pool,) = (await desk.apply(run_plan)).pools
+        assert pool.problem is not None
+        assert "HTTP 503" in pool.problem
+        assert {held.reason for held in pool.held} == {"awaiting-removals", "no-capacity"}
+
+
+async def test_counts_beyond_all_measure_are_no_counts() -> None:
+    with pytest.raises(UnexpectedReply):
+        status_page(ACCOUNT, "0", StatusForm.V3_PATH).read(
+            b'{"accountName":"0642233522-00001","totalLicense":18446744073709551616,"hasMoreData":false}'
+        )
 
 
 @pytest.mark.parametrize("shape", ["rows", "whole"])

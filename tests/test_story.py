@@ -66,6 +66,30 @@ async def test_the_examples_are_without_problems_and_run_against_the_simulator(t
     assert planned[0] == 0, planned
 
 
+@pytest.mark.parametrize(
+    "command", ["--help", "--version", "check --settings-are-missing", "schema plan", "check", "plan --help"]
+)
+async def test_a_full_disk_behind_standard_output_is_no_traceback(command: str) -> None:
+    done = await _in_shell(f"exec {sys.executable} -m licensesync {command} >/dev/full")
+    assert done[0] in {1, 64}
+    assert b"Traceback" not in done[1]
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+async def test_closed_streams_are_no_traceback(closed: str) -> None:
+    done = await _in_shell(f"exec {sys.executable} -m licensesync check {closed}")
+    assert done[0] == 0
+    assert b"Traceback" not in done[1]
+
+
+async def _in_shell(line: str) -> tuple[int, bytes]:
+    process = await asyncio.create_subprocess_exec(
+        "sh", "-c", line, cwd=ROOT, env=clean_environ(), stderr=asyncio.subprocess.PIPE
+    )
+    _, err = await process.communicate()
+    return process.returncode or 0, err
+
+
 @pytest.mark.parametrize("name", ["settings", "inventory", "plan", "report"])
 async def test_each_schema_is_one(name: str) -> None:
     code, out, _ = await licensesync("schema", name)

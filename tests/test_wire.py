@@ -650,10 +650,10 @@ def test_a_batch_is_halved_only_for_what_may_be_the_fault_of_one_device(
         (error(401), OutcomeKind.FAILED, OutcomeReason.NOT_LOGGED_IN),
         (error(400, sample("session-expired-400.json")), OutcomeKind.FAILED, OutcomeReason.NOT_LOGGED_IN),
         (error(429), OutcomeKind.FAILED, OutcomeReason.RATE_LIMITED),
-        (error(400, uws("INPUT_INVALID.InsufficientLicense.Invalid")), REJECTED, OutcomeReason.NO_CAPACITY),
-        (error(400, uws("INVALID_PARAMETER", "Inactive account")), REJECTED, OutcomeReason.ACCOUNT_REJECTED),
-        (error(403, xml("403")), REJECTED, OutcomeReason.ACCOUNT_REJECTED),
-        (error(404, xml("404")), REJECTED, OutcomeReason.ACCOUNT_REJECTED),
+        (error(400, uws("INPUT_INVALID.InsufficientLicense.Invalid")), OutcomeKind.FAILED, OutcomeReason.NO_CAPACITY),
+        (error(400, uws("INVALID_PARAMETER", "Inactive account")), OutcomeKind.FAILED, OutcomeReason.ACCOUNT_REJECTED),
+        (error(403, xml("403")), OutcomeKind.FAILED, OutcomeReason.ACCOUNT_REJECTED),
+        (error(404, xml("404")), OutcomeKind.FAILED, OutcomeReason.ACCOUNT_REJECTED),
     ],
 )
 def test_an_error_of_a_whole_write_has_one_meaning_for_each_device(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import sys
+from contextlib import suppress
 from typing import Annotated, NoReturn
 
 import typer
 from typer.exceptions import TyperException
 
 from licensesync import __version__
+from licensesync.cli import streams
 from licensesync.cli.apply import apply
 from licensesync.cli.check import check
 from licensesync.cli.demo import demo
@@ -56,7 +57,9 @@ def globals_(
 
 def main() -> NoReturn:
     """Run the command line; exits with the codes of `ExitCode`."""
-    sys.exit(_code_of(sys.argv[1:]))
+    streams.open_what_is_closed()
+    code = _code_of(sys.argv[1:])
+    sys.exit(code if streams.all_written() else code or ExitCode.UNUSABLE)
 
 
 def _code_of(arguments: list[str]) -> int:
@@ -66,19 +69,19 @@ def _code_of(arguments: list[str]) -> int:
         _show_usage(error)
         return ExitCode.USAGE
     except ProblemsError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - the message is the result
+        _say(str(error))
         return ExitCode.UNUSABLE
     except LicenseSyncError as error:
-        print(f"licensesync: {error}", file=sys.stderr)  # noqa: T201 - the message is the result
+        _say(f"licensesync: {error}")
+        return ExitCode.UNUSABLE
+    except OSError as error:
+        _say(f"licensesync: {error.strerror or error}")
         return ExitCode.UNUSABLE
     except (typer.Abort, KeyboardInterrupt):
-        print("licensesync: stopped", file=sys.stderr)  # noqa: T201 - the message is the result
-        return ExitCode.UNUSABLE
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _say("licensesync: stopped")
         return ExitCode.UNUSABLE
     if code == ExitCode.INTERRUPTED:
-        print("licensesync: interrupted", file=sys.stderr)  # noqa: T201 - as above
+        _say("licensesync: interrupted")
     return code
 
 
@@ -87,4 +90,9 @@ def _show_usage(error: TyperException) -> None:
     if show is not None:
         show()
     else:
-        print(f"licensesync: {error}", file=sys.stderr)  # noqa: T201 - the message is the result
+        _say(f"licensesync: {error}")
+
+
+def _say(words: str) -> None:
+    with suppress(OSError):
+        print(words, file=sys.stderr, flush=True)  # noqa: T201 - the message is the result

@@ -58,6 +58,6 @@ def apply(
     output.must_be_writable(out)
     report = run.planned_and_carried_out(work, wish)
     code = of_report(report)
-    output.print_report(report, code, form)
     output.save(out, json.report(report, code))
+    output.print_report(report, code, form)
     raise typer.Exit(code)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, assert_never
 
 import typer
 
+from licensesync.cli.streams import print_result
 from licensesync.errors import SettingsError
 from licensesync.model import Place, Problem, Severity
 
@@ -55,7 +56,7 @@ def check(
     if strict:
         findings = replace(findings, problems=[replace(each, severity=Severity.ERROR) for each in findings.problems])
     if shown := _shown(findings, form):
-        typer.echo(shown)
+        print_result(shown.encode("utf-8", "replace"))
     raise typer.Exit(any(problem.severity is Severity.ERROR for problem in findings.problems))
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import typer
 
+from licensesync.cli.options import Globals
 from licensesync.errors import LicenseSyncError
 
 ACCOUNT = "0642233522-00001"
@@ -54,7 +55,7 @@ WORLD = {"accounts": {ACCOUNT: {"total": 8, "licensed": [*STANDING, *RETIRED], "
 CREDENTIALS = {f"THINGSPACE_{name}": f"demo-{name.lower()}" for name in ("KEY", "SECRET", "USERNAME", "PASSWORD")}
 
 
-def demo() -> None:
+def demo(context: typer.Context) -> None:
     """Watch a small fleet being reconciled against the simulator: no credentials, no network, no files needed."""
     with tempfile.TemporaryDirectory(prefix="licensesync-demo-") as folder:
         home = Path(folder)
@@ -62,24 +63,24 @@ def demo() -> None:
         (home / "inventory.yaml").write_text(INVENTORY)
         with _simulator(home) as url:
             (home / "licensesync.yaml").write_text(SETTINGS.format(url=url))
-            _tell(home)
+            _tell(home, context.obj)
 
 
-def _tell(home: Path) -> None:
+def _tell(home: Path, options: Globals) -> None:
     _say(
         "The account has 8 licenses; 6 are in use. Nothing here is real: a simulator plays ThingSpace at your machine."
     )
     _say("This inventory says who should have one; in real life it lives in git:")
     typer.echo(INVENTORY)
     _say("1. Is what is written there right? No network needed.")
-    _licensesync(home, "check", expected=0)
+    _licensesync(home, options, "check", expected=0)
     _say("2. What would change? This only reads. Devices wait for a license where there are not enough.")
-    _licensesync(home, "plan", expected=0)
+    _licensesync(home, options, "plan", expected=0)
     _say("3. Do it. Every device gets exactly one outcome, also the one that ThingSpace does not know.")
-    _licensesync(home, "apply", "--yes", logs="info", expected=5)
+    _licensesync(home, options, "apply", "--yes", logs="info", expected=5)
     _say("Exit code 5 says that a device was rejected. The others were served all the same.")
     _say("4. What is left? Only the rejected device, and the one that waits for a license.")
-    _licensesync(home, "plan", expected=0)
+    _licensesync(home, options, "plan", expected=0)
     _say(
         "That was it; the folder is gone again. With an account of your own: copy config/licensesync.yaml and "
         "config/inventory/, write your account and devices, set THINGSPACE_KEY, THINGSPACE_SECRET, "
@@ -105,10 +106,11 @@ def _simulator(home: Path) -> Iterator[str]:
             simulator.terminate()
 
 
-def _licensesync(home: Path, *arguments: str, expected: int, logs: str = "warning") -> None:
+def _licensesync(home: Path, options: Globals, *arguments: str, expected: int, logs: str = "warning") -> None:
     """Show and run one command as a user would."""
     typer.secho(f"$ licensesync {shlex.join(arguments)}", bold=True)
-    command = _command("--log-format", "console", "--log-level", logs, *arguments)
+    form = ["--log-format", options.log_format] if options.log_format else []
+    command = _command(*form, "--log-level", logs, *arguments)
     ended = subprocess.run(command, cwd=home, env=_environ(home), check=False)  # noqa: S603 - our own program, no shell
     typer.echo()
     if ended.returncode != expected:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from licensesync.cli.options import ExitCode
+from licensesync.cli.streams import print_result
 from licensesync.errors import LicenseSyncError
 from licensesync.model import Report, RunPlan
 from licensesync.render import json, markdown, text
@@ -36,13 +37,6 @@ def print_report(report: Report, exit_code: ExitCode, form: str) -> None:
         on_terminal = sys.stdout.isatty()
         told = text.report(report, exit_code, colour=_coloured(on_terminal), width=_width(on_terminal))
         print_result(told.encode())
-
-
-def print_result(result: bytes) -> None:
-    """These bytes, UTF-8, as whole lines on standard output."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(result if result.endswith(b"\n") else result + b"\n")
-    sys.stdout.buffer.flush()
 
 
 def must_be_writable(path: Path | None) -> None:

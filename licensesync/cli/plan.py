@@ -48,8 +48,8 @@ def plan(
     memory = composition.named_at(work, base) if base is not None else {}
     output.must_be_writable(out)
     run_plan = asyncio.run(_planned(work, memory))
-    output.print_plan(run_plan, form)
     output.save(out, json.plan(run_plan))
+    output.print_plan(run_plan, form)
     raise typer.Exit(exit_codes.of_plan(run_plan, detailed=detailed_exitcode))
 
 

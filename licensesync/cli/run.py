@@ -7,7 +7,7 @@ import secrets
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
 import typer
@@ -21,6 +21,8 @@ from licensesync.cli.progress import progress_on
 from licensesync.journal import RunJournal
 from licensesync.model import Report, RunPlan
 from licensesync.submission import Sending
+
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def planned_and_carried_out(work: Pass, wish: Wish) -> Report:
@@ -78,7 +80,7 @@ def _confirmed() -> bool:
 
 @contextmanager
 def _stopping_on_signals() -> Iterator[asyncio.Event]:
-    """An event that the first SIGINT or SIGTERM sets; the second one ends the program at once."""
+    """An event that the first SIGINT, SIGTERM or SIGHUP sets; the second one ends the program at once."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     run = asyncio.current_task()
 
@@ -89,12 +91,12 @@ def _stopping_on_signals() -> Iterator[asyncio.Event]:
             _say("stopping: finishing the batches in hand; once more to stop at once")
         stop.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOPPING:
         loop.add_signal_handler(number, on_signal)
     try:
         yield stop
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in STOPPING:
             loop.remove_signal_handler(number)
 
 
@@ -110,4 +112,5 @@ def _new_run() -> str:
 
 
 def _say(words: str) -> None:
-    typer.echo(words, err=True)
+    with suppress(OSError):
+        typer.echo(words, err=True)

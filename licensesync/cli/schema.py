@@ -8,6 +8,8 @@ from typing import Annotated, assert_never
 
 import typer
 
+from licensesync.cli.streams import print_result
+
 
 class Document(StrEnum):
     SETTINGS = "settings"
@@ -18,7 +20,7 @@ class Document(StrEnum):
 
 def schema(name: Annotated[Document, typer.Argument(help="Which document the schema describes.")]) -> None:
     """Print a JSON Schema, for editors and scripts."""
-    typer.echo(json.dumps(_schema(name), indent=2))
+    print_result(json.dumps(_schema(name), indent=2).encode())
 
 
 def _schema(name: Document) -> object:

@@ -92,13 +92,11 @@ class Desired:
     """Who should hold a license of a pool today, as the inventory says.
 
     `wanted` iterates in the order of the inventory and answers `in` quickly (a dict or a set).
-    `dormant` are named for this pool, but not for this day.
     `entries` knows every device that the inventory names anywhere, under this product's identifier.
     """
 
     wanted: Collection[DeviceId] = ()
     entries: Mapping[DeviceId, Entry] = field(default_factory=dict)
-    dormant: AbstractSet[DeviceId] = frozenset()
     protected: Mapping[Imei, Protection] = field(default_factory=dict)
 
 

@@ -30,6 +30,12 @@ class PoolReport:
 
     plan: Plan | Unread
     outcomes: tuple[Outcome, ...] = ()
+    trouble: str | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """Why the pool was not read, or what else went wrong that is no device's outcome."""
+        return self.plan.problem if isinstance(self.plan, Unread) else self.trouble
 
     @property
     def held(self) -> tuple[Held, ...]:

@@ -88,6 +88,7 @@ def _reported(pool: PoolReport) -> dict[str, object]:
     product = pool.plan.pool.product
     return {
         **_pool(pool.plan, pool.verdict, report_counts(pool)),
+        "problem": None if pool.problem is None else _utf8(pool.problem),
         "outcomes": _rows(_outcome(outcome, product) for outcome in pool.outcomes),
     }
 

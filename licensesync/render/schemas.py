@@ -34,28 +34,6 @@ _TIME: Schema = {
     "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$",
 }
 
-_ONLY_WHOLE_POOLS_ARE_PLANNED: Schema = {
-    "if": {"properties": {"reading": {"const": Reading.WHOLE.value}}},
-    "then": {
-        "properties": {
-            "problem": _NULL,
-            "capacity": {"type": "object"},
-            "forecast": {"type": "object"},
-            "verdict": {"not": {"const": PlanVerdict.UNREAD.value}},
-        }
-    },
-    "else": {
-        "properties": {
-            "problem": _TEXT,
-            "capacity": _NULL,
-            "forecast": _NULL,
-            "verdict": {"const": PlanVerdict.UNREAD.value},
-            "actions": {"maxItems": 0},
-            "refusal": _NULL,
-        }
-    },
-}
-
 
 def plan_schema() -> Schema:
     """What `plan --format json` prints."""
@@ -111,7 +89,10 @@ def _pool(verdict: type[StrEnum], counts: Schema, more: Mapping[str, Schema]) ->
         "mode": _one_of(Mode),
         "verdict": _one_of(verdict),
         "reading": _one_of(Reading),
-        "problem": {"description": "why the pool was not read whole", **_or_null(_TEXT)},
+        "problem": {
+            "description": "why the pool was not read whole, or what else went wrong with it",
+            **_or_null(_TEXT),
+        },
         "capacity": _or_null(_counts("total", "assigned", "free")),
         "forecast": _or_null(_object({"assigned": {"type": "integer"}, "free": _COUNT, "waiting": _COUNT})),
         "counts": counts,
@@ -119,7 +100,33 @@ def _pool(verdict: type[StrEnum], counts: Schema, more: Mapping[str, Schema]) ->
         "held": {"description": "what would not be asked for, and why", **_list_of(_held())},
         "refusal": _or_null(_refusal()),
     }
-    return {**_object({**fields, **more}), **_ONLY_WHOLE_POOLS_ARE_PLANNED}
+    problem = _NULL if verdict is PlanVerdict else _or_null(_TEXT)
+    return {**_object({**fields, **more}), **_only_whole_pools_are_planned(problem)}
+
+
+def _only_whole_pools_are_planned(problem: Schema) -> Schema:
+    """What else holds of a pool by its reading; `problem` is that of a pool that was read whole."""
+    return {
+        "if": {"properties": {"reading": {"const": Reading.WHOLE.value}}},
+        "then": {
+            "properties": {
+                "problem": problem,
+                "capacity": {"type": "object"},
+                "forecast": {"type": "object"},
+                "verdict": {"not": {"const": PlanVerdict.UNREAD.value}},
+            }
+        },
+        "else": {
+            "properties": {
+                "problem": _TEXT,
+                "capacity": _NULL,
+                "forecast": _NULL,
+                "verdict": {"const": PlanVerdict.UNREAD.value},
+                "actions": {"maxItems": 0},
+                "refusal": _NULL,
+            }
+        },
+    }
 
 
 def _action() -> Schema:

@@ -87,6 +87,7 @@ def _reported(page: _Page, pool: PoolReport) -> Iterator[str]:
         for kinds in (OutcomeKind, ("kept", "held", "foreign")):
             yield from page.prose(", ".join(f"{counts[kind]} {kind}" for kind in kinds), indent=2)
         yield from _refusal(page, pool.plan)
+        yield from page.prose(pool.problem, Style.RED, indent=2) if pool.problem else ()
     for listing in trouble_listings(pool):
         yield from _listing(page, listing, len(listing.entries))
     for listing in held_listings(pool.held):

@@ -16,7 +16,7 @@ from licensesync.errors import UnexpectedReply
 from licensesync.model import DeviceId
 from licensesync.thingspace.wire import Read, Write, answer_of
 
-Count = Annotated[int, msgspec.Meta(ge=0)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Identifier = Annotated[DeviceId, msgspec.Meta(min_length=1, max_length=64)]
 
 START = "0"

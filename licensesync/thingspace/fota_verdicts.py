@@ -49,8 +49,8 @@ def of_error(action: Action, error: ApiError, at: datetime) -> Outcome:
     if isinstance(error, RateLimited):
         return Outcome(action, OutcomeKind.FAILED, at, OutcomeReason.RATE_LIMITED, words)
     if action.verb is Verb.ASSIGN and _OUT_OF_LICENSES.search(words):
-        return Outcome(action, OutcomeKind.REJECTED, at, OutcomeReason.NO_CAPACITY, words)
-    return Outcome(action, OutcomeKind.REJECTED, at, OutcomeReason.ACCOUNT_REJECTED, words)
+        return Outcome(action, OutcomeKind.FAILED, at, OutcomeReason.NO_CAPACITY, words)
+    return Outcome(action, OutcomeKind.FAILED, at, OutcomeReason.ACCOUNT_REJECTED, words)
 
 
 def may_be_for_one_device(error: ApiError) -> bool:

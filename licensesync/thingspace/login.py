@@ -13,7 +13,15 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from licensesync.errors import ApiError, LoginRejected, NoSuchResource, StaleBearer, UnexpectedReply
+from licensesync.errors import (
+    ApiError,
+    LoginRejected,
+    NoSuchResource,
+    StaleBearer,
+    Unauthorized,
+    UnexpectedReply,
+    Unreachable,
+)
 from licensesync.thingspace.transport import Transport
 from licensesync.thingspace.wire import Call, Read, answer_of
 
@@ -22,6 +30,8 @@ T = TypeVar("T")
 NEARLY_EXPIRED = 1.0
 SESSION_IDLE = 15 * 60.0
 MOST_UNCLEAR = 2
+MOST_UNANSWERED = 4
+PATIENCE = 300.0
 HOUR = 3600.0
 
 
@@ -38,12 +48,20 @@ class Credentials(Protocol):
     def password(self) -> str: ...
 
 
-Given = Annotated[str, msgspec.Meta(min_length=1)]
+Given = Annotated[str, msgspec.Meta(pattern=r"\A[!-~]+\Z")]
 
 
 class Token(msgspec.Struct):
     access_token: Given
-    expires_in: float | None = None
+    expires_in: float | str | None = None
+
+    @property
+    def lasts(self) -> float:
+        """Seconds that it is good for; an hour, as documented, where the answer does not say."""
+        try:
+            return max(0.0, float(HOUR if self.expires_in is None else self.expires_in))
+        except ValueError:
+            return HOUR
 
 
 class Session(msgspec.Struct, rename="camel"):
@@ -65,17 +83,18 @@ class Logins:
         self._one_at_a_time = asyncio.Lock()
         self._bearer, self._bearer_expires = "", 0.0
         self._session, self._session_used = "", 0.0
-        self._rejected: LoginRejected | None = None
+        self._closed: ApiError | None = None
         self._unclear = 0
+        self._unanswered, self._not_before = 0, 0.0
         transport.keep_secret(
             self._basic, credentials.key, credentials.secret, credentials.username, credentials.password
         )
 
     async def tokens(self) -> tuple[str, str]:
-        """Bearer and session, logging in where needed. Raises LoginRejected, at once from the second time on."""
+        """Bearer and session, logging in where needed. Raises ApiError, a rejection at once from the second time on."""
         async with self._one_at_a_time:
-            if self._rejected:
-                raise self._rejected
+            if self._closed:
+                raise self._closed
             await self._renew_bearer()
             if not self._session or self._clock() - self._session_used > SESSION_IDLE:
                 await self._start_session()
@@ -101,11 +120,11 @@ class Logins:
         if self._bearer and self._clock() < self._bearer_expires - NEARLY_EXPIRED:
             return
         token = await self._login(self._token_call(), {}, "THINGSPACE_KEY and THINGSPACE_SECRET")
-        if token.expires_in is not None and token.expires_in <= NEARLY_EXPIRED:
-            await asyncio.sleep(max(0.0, token.expires_in) + 0.1)
+        if token.lasts <= NEARLY_EXPIRED:
+            await asyncio.sleep(token.lasts + 0.1)
             token = await self._login(self._token_call(), {}, "THINGSPACE_KEY and THINGSPACE_SECRET")
         self._bearer = token.access_token
-        self._bearer_expires = self._clock() + (HOUR if token.expires_in is None else token.expires_in)
+        self._bearer_expires = self._clock() + token.lasts
         self._transport.keep_secret(self._bearer)
 
     async def _start_session(self) -> None:
@@ -124,35 +143,42 @@ class Logins:
         return await self._login(self._session_call(), bearer, "THINGSPACE_USERNAME and THINGSPACE_PASSWORD")
 
     async def _login(self, call: Call[T], headers: dict[str, str], named: str) -> T:
-        """What the login gives; a rejection is remembered, because five of them lock the user at Verizon."""
+        """What the login gives; one that may have failed is remembered, because five in a row lock the user."""
+        if self._unanswered >= MOST_UNANSWERED and self._clock() < self._not_before:
+            raise Unreachable(f"{call.what}: no answer {self._unanswered} times in a row; it is tried again later")
         try:
             given = await self._transport.send(call, {**headers, **call.headers})
         except ApiError as error:
             if headers and isinstance(error, StaleBearer) and error.code.startswith("9009"):
                 raise _BearerNotAccepted(str(error), status=error.status, code=error.code) from error
-            if self._is_rejection(error):
-                raise self._remember(error, named) from error
-            raise
-        self._unclear = 0
+            raise self._remembered(error, named) from error
+        self._unclear = self._unanswered = 0
         return given
 
-    def _is_rejection(self, error: ApiError) -> bool:
-        """Whether the service may have looked at the credentials and said no; in doubt it has."""
-        if isinstance(error, NoSuchResource):
-            return error.code not in {"", "404", "900906"}
-        if isinstance(error, UnexpectedReply):
+    def _remembered(self, error: ApiError, named: str) -> ApiError:
+        """The error, after thinking about whether the service may have looked at the credentials and said no."""
+        if isinstance(error, UnexpectedReply) and not error.code:
             self._unclear += 1
-            return bool(error.code) or self._unclear >= MOST_UNCLEAR
-        return not error.transient
-
-    def _remember(self, error: ApiError, named: str) -> LoginRejected:
-        self._rejected = LoginRejected(
+            if self._unclear >= MOST_UNCLEAR:
+                words = f"{error}; it is not tried again, lest the user be locked; check thingspace.url"
+                self._closed = Unauthorized(words, status=error.status)
+            return self._closed or error
+        if error.transient and not isinstance(error, UnexpectedReply):
+            self._unanswered += 1
+            self._not_before = self._clock() + PATIENCE
+            return error
+        if isinstance(error, NoSuchResource) and error.code in {"", "404", "900906"}:
+            return error
+        if 300 <= (error.status or 0) < 400:
+            self._closed = error
+            return error
+        self._closed = LoginRejected(
             f"the service rejects the login ({error}); check {named}. It is not tried again: five rejected logins "
             "lock the user",
             status=error.status,
             code=error.code,
         )
-        return self._rejected
+        return self._closed
 
     def _token_call(self) -> Read[Token]:
         return Read(

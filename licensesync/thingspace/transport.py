@@ -17,7 +17,7 @@ from aiolimiter import AsyncLimiter
 from yarl import URL
 
 from licensesync import __version__
-from licensesync.errors import UnexpectedReply, Unreachable
+from licensesync.errors import LicenseSyncError, UnexpectedReply, Unreachable
 from licensesync.thingspace.wire import Call, error_code, error_for, excerpt
 from licensesync.values import is_loopback
 
@@ -86,7 +86,7 @@ class Transport:
                     return response.status, response.headers, await self._body(call, response)
             except TimeoutError:
                 raise Unreachable(f"{call.what}: no answer within {self.bounds.timeout:g} s") from None
-            except (aiohttp.ClientError, OSError) as error:
+            except (aiohttp.ClientError, OSError, ValueError) as error:
                 words = self.redacted(excerpt(str(error) or type(error).__name__))
                 raise Unreachable(f"{call.what}: no answer from {urlsplit(self.url).netloc}: {words}") from None
 
@@ -155,7 +155,12 @@ def _proxy_for(url: str, environ: Mapping[str, str]) -> Proxy:
     named = lower.get(f"{target.scheme}_proxy") or lower.get("all_proxy")
     if not named or is_loopback(host) or proxy_bypass(host, {"no": lower.get("no_proxy", "")}):
         return Proxy()
-    address = URL(named if "://" in named else f"http://{named}")
+    try:
+        address = URL(named if "://" in named else f"http://{named}")
+    except ValueError:
+        raise LicenseSyncError(
+            f"the proxy that {target.scheme}_proxy or all_proxy names is no address; write http://host:port"
+        ) from None
     if address.user is None:
         return Proxy(address)
     password = address.password or ""

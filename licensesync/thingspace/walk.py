@@ -149,7 +149,7 @@ async def _fetched(fetch: Fetch, cursor: str, tally: Tally) -> StatusPage:
             raise
         if _rejects_cursor(error):
             raise IncompleteObservation(f"the cursor is no longer accepted: {error}") from error
-        raise PageUnreadable(f"{error} (after {tally.pages} pages)") from error
+        raise PageUnreadable(f"{error} (pages read before: {tally.pages})") from error
 
 
 def _rejects_cursor(error: ApiError) -> bool:

@@ -92,7 +92,7 @@ def error_for(what: str, status: int, headers: Mapping[str, str], body: bytes, n
     proxies, nothing at all. https://thingspace.verizon.com/documentation/api-documentation.html (error tables)
     """
     code, words = _code_and_words(body)
-    told = " ".join(part for part in (code, words) if part)
+    told = " ".join(part for part in (code, words) if part and part != str(status))
     error = _class_for(status, code, words)
     wait = retry_after(headers, now)
     asked = "" if wait is None else f"; it asks to wait {wait:.0f} s"
