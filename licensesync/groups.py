@@ -45,7 +45,7 @@ class Consent(StrEnum):
 
 
 def _refusal(text: Text) -> str:
-    digits = text.value.removeprefix("sha256:").lower()
+    digits = text.value.lower().removeprefix("sha256:")
     if not 8 <= len(digits) <= 64 or not set(digits) <= set("0123456789abcdef"):
         raise Unfit(f"{shown(text.value)} is not the hash of a refusal")
     return digits

@@ -45,6 +45,8 @@ def simulate(
     stop_after: Annotated[float | None, typer.Option(min=0, metavar="SECONDS", help="End by itself.")] = None,
 ) -> None:
     quirks = dict(_quirk(text) for text in quirk or [])
+    if state is not None and not state.absolute().parent.is_dir():
+        raise typer.BadParameter(f"{state}: there is no such folder to save it in", param_hint="--state")
 
     import asyncio
 
