@@ -41,6 +41,8 @@ def main() -> None:
     with _simulator(wish) as url:
         rows: list[Row] = [("plain aiohttp loop, one cursor", asyncio.run(_plain(url)))]
         rows += [(f"licensesync, cursors: {n}", asyncio.run(_ours(url, wish.devices, n))) for n in wish.cursors]
+        most = max(wish.cursors)
+        rows.append((f"same, {most}, half-wrong inventory", asyncio.run(_ours(url, wish.devices, most, every=2))))
         if importlib.util.find_spec("verizon"):
             rows.append(("Verizon's SDK 2.0.0, one cursor", _sdk(url)))
     _print(wish, pages, limit, rows)
@@ -59,9 +61,9 @@ def _print(wish: argparse.Namespace, pages: int, limit: float, rows: list[Row]) 
         )
 
 
-async def _ours(url: str, devices: int, cursors: int) -> float:
-    """Logged in before; the inventory knows every second holder, and as many devices that hold nothing."""
-    known = dict.fromkeys(DeviceId(imei_of(35_000_000_000_000 + 2 * number)) for number in range(devices))
+async def _ours(url: str, devices: int, cursors: int, every: int = 1) -> float:
+    """Logged in before; the inventory names the holders, or every second one and as many devices that hold nothing."""
+    known = dict.fromkeys(DeviceId(imei_of(35_000_000_000_000 + every * number)) for number in range(devices))
     async with client.reading(url, Bounds(60, cursors, 100_000), CREDENTIALS, {}) as reader:
         pool = FotaReader(POOL, reader, cursors=cursors)
         await pool.capacity()
