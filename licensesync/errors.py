@@ -31,14 +31,6 @@ class CredentialsError(LicenseSyncError):
     """A credential is missing or cannot be read; the message names all of them and never their contents."""
 
 
-class LedgerError(LicenseSyncError):
-    """The ledger cannot be used."""
-
-
-class Locked(LicenseSyncError):
-    """Another run holds the lock."""
-
-
 class ProvenanceError(LicenseSyncError):
     """The inventory cannot be had from where the settings say."""
 

@@ -175,7 +175,7 @@ SURVIVED = {
     "bearer-dies": "#3",
     "session-dies": "#4",
     "counts-absent": "both",
-    "cursor-type": "text",
+    "cursor-type": "number",
     "page-order": "scrambled",
     "cursor-form": "rows",
     "cursor-check": "licensed",
@@ -185,7 +185,6 @@ SURVIVED = {
     "rows-lost": "1x",
     "time-form": "mixed",
     "status-form": "query",
-    "missing-call": "404",
     "profile": "mixed",
     "letter-case": "words",
     "write-rows-lost": "1x",
@@ -194,7 +193,6 @@ SURVIVED = {
     "lost-before-effect": "1x@status",
     "error-500-after-effect": "1x@remove",
     "max-devices": "10",
-    "poison-devices": [],
     "fill-order": "seeded",
     "extra-rows": "3",
     "bearer-remainder": "0.5",
@@ -217,6 +215,15 @@ async def test_a_quirk_that_can_be_survived_ends_in_the_right_world(quirk: str) 
         assert {each.kind for each in report.pools[0].outcomes} == {OutcomeKind.DONE}
         assert set(wanted) <= desk.holders
         assert not desk.holders & set(imeis(0, 30))
+
+
+async def test_a_call_that_is_not_there_in_the_other_way_is_made_in_the_form_that_is() -> None:
+    quirks = {"status-form": "query", "missing-call": "404"}
+    async with desk_at(kind=True, seed=5, devices=90, licenses=200, page_size=20, quirks=quirks) as desk:
+        assert isinstance((await desk.plan(imeis(0, 90))).pools[0], Plan)
+        paths = [request.path for request in desk.simulator.requests.of("status")]
+        assert ["/index/" in path for path in paths].count(True) == 1
+        assert "lastSeenDeviceId=" in paths[-1]
 
 
 async def test_one_bad_device_in_a_batch_does_not_stop_the_others() -> None:

@@ -5,7 +5,7 @@ Sources: Verizon's Software Management API reference, versions 1 to 3 (status, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated, TypeVar
 from urllib.parse import quote
@@ -181,29 +181,24 @@ def look_up(account: str, devices: Iterable[str], protocol: str | None = None) -
 
 def assign(account: str, devices: Iterable[str], licenses_path: str) -> Write[Verdicts]:
     """Assign a license to each of these devices (at most 1 000)."""
-    return Write(
-        "FOTA assign",
-        "POST",
-        f"/api/fota/v3{licenses_path}/{_quoted(account)}/assign",
-        _verdicts_of(account, "FOTA assign"),
-        body=_device_list(devices),
-    )
+    return _change("assign", account, devices, licenses_path)
 
 
 def remove(account: str, devices: Iterable[str], licenses_path: str) -> Write[Verdicts]:
     """Take the license from each of these devices (at most 1 000)."""
+    return _change("remove", account, devices, licenses_path)
+
+
+def _change(verb: str, account: str, devices: Iterable[str], licenses_path: str) -> Write[Verdicts]:
+    what, place = f"FOTA {verb}", f"/api/fota/v3{licenses_path}/{_quoted(account)}/{verb}"
+    read = answer_of(Verdicts, what)
     return Write(
-        "FOTA remove",
+        what,
         "POST",
-        f"/api/fota/v3{licenses_path}/{_quoted(account)}/remove",
-        _verdicts_of(account, "FOTA remove"),
+        place,
+        lambda body: _of_account(read(body), account, what),
         body=_device_list(devices),
     )
-
-
-def _verdicts_of(account: str, what: str) -> Callable[[bytes], Verdicts]:
-    read = answer_of(Verdicts, what)
-    return lambda body: _of_account(read(body), account, what)
 
 
 def _of_account(told: Told, account: str, what: str) -> Told:
