@@ -105,7 +105,8 @@ class _Table:
             where = _start(record, self._columns.index("iccid"))
             self._report(number, where, f"{shown(iccid)} is not an ICCID", ICCID_HINT)
         else:
-            self._roster.add(Imei(imei), Iccid(iccid) if iccid else None, number << 32)
+            note = named.get("note", "")
+            self._roster.add(Imei(imei), Iccid(iccid) if iccid else None, number << 32, note=note)
 
     def _report(self, number: int, column: int, message: str, hint: str) -> None:
         self._problems.add(Place(self._file, number + 1, column + 1), message, hint)

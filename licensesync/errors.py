@@ -35,6 +35,14 @@ class ProvenanceError(LicenseSyncError):
     """The inventory cannot be had from where the settings say."""
 
 
+class LedgerError(LicenseSyncError):
+    """The ledger cannot be used: nothing may be written to the service that could not be recorded."""
+
+
+class Locked(LicenseSyncError):
+    """Another run holds the ledger's lock; the message says who, and since when."""
+
+
 class IncompleteObservation(LicenseSyncError):
     """A pool was not read whole; `.reading` says whether any of it was read."""
 

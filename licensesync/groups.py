@@ -195,8 +195,8 @@ class Reader:
         while found := stream.record(_is_device):
             device, position = found
             iccid = device.get("iccid")
-            consent = "consent" in device
-            self.roster.add(Imei(device["imei"]), Iccid(iccid) if iccid else None, position, consent=consent)
+            consent, note = "consent" in device, device.get("note", "")
+            self.roster.add(Imei(device["imei"]), Iccid(iccid) if iccid else None, position, consent=consent, note=note)
         self.entries += len(self.roster) - before
         return len(self.roster) - before
 
@@ -212,13 +212,12 @@ class Reader:
         device = Section(node, self.problems, "the device")
         imei = device.require("imei", IMEI_KIND, None)
         iccid = device.get("iccid", ICCID_KIND, None)
-        device.node("note")
-        consent = device.get("consent", CONSENT, None)
+        note = _words(device.node("note"))
+        consent = device.get("consent", CONSENT, None) is not None
         device.close()
         if imei:
-            self.roster.add(
-                Imei(imei), Iccid(iccid) if iccid else None, packed(node.place), consent=consent is not None
-            )
+            known_as = (Imei(imei), Iccid(iccid) if iccid else None)
+            self.roster.add(*known_as, packed(node.place), consent=consent, note=note)
 
     def _described(self, head: Section) -> Group:
         since, until = head.get("from", DATE, None), head.get("until", DATE, None)
@@ -331,6 +330,19 @@ class Reader:
     def _reject(self, node: Node, message: str, hint: str) -> None:
         if not isinstance(node, Refused):
             self.problems.add(node.place, message, hint)
+
+
+def _words(note: Node | None) -> str:
+    """What a note says, however it is written."""
+    match note:
+        case Text(value=value):
+            return value
+        case Listing(items=items):
+            return f"[{', '.join(map(_words, items))}]"
+        case Table(values=values):
+            return f"{{{', '.join(f'{key}: {_words(value)}' for key, value in sorted(values.items()))}}}"
+        case _:
+            return ""
 
 
 def _is_device(record: dict[str, str]) -> bool:

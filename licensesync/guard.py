@@ -3,34 +3,50 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from fractions import Fraction
 from math import floor
 
-from licensesync.model import Action, Approval, Held, HeldReason, Limits, Plan, Pool, Refusal, Rule, Verb
+from licensesync.model import (
+    Action,
+    Approval,
+    ApprovalUse,
+    DeviceId,
+    Held,
+    HeldReason,
+    Limits,
+    Memory,
+    Permit,
+    Plan,
+    Policy,
+    Pool,
+    Refusal,
+    Rule,
+    Verb,
+)
 
 ALWAYS_WITHIN_PERCENT = 5
 FEWEST_DIGITS = 8
 
 
-def judge(plan: Plan, *, removed_in_past_day: int = 0, allowed: Collection[str] = ()) -> Plan:
+def judge(plan: Plan, policy: Policy, memory: Memory) -> Plan:
     """The plan as it is, or with all its removals held as `refused` and the refusal that says why.
 
-    `allowed` are hashes (hex, at least eight digits) of sets of removals that somebody has let pass.
+    Removals that somebody has let pass stay, with the permit: exactly the set that was refused, or what is left of it.
     """
     removals = plan.of(Verb.REMOVE)
-    refusal = _refusal(plan, removals, removed_in_past_day)
-    if refusal is None or lifted(refusal, allowed):
+    refusal = _refusal(plan, removals, memory.removed_in_past_day)
+    if refusal is None:
         return plan
+    devices = frozenset(action.device for action in removals)
+    if permit := _permit(refusal, devices, policy, memory):
+        return replace(plan, permit=permit)
+    useless = " ".join(_useless(refusal, devices, policy, memory))
+    refusal = replace(refusal, next_step=f"{refusal.next_step}. {useless}" if useless else refusal.next_step)
     refused = tuple(Held(action, HeldReason.REFUSED) for action in removals)
     return replace(plan, actions=plan.of(Verb.ASSIGN), held=(*refused, *plan.held), refusal=refusal)
-
-
-def in_force(approvals: Iterable[Approval], today: date) -> frozenset[str]:
-    """The hashes of the approvals that have not ended."""
-    return frozenset(each.refusal for each in approvals if each.until is None or today < each.until)
 
 
 def digest_of(plan: Plan) -> str:
@@ -39,9 +55,14 @@ def digest_of(plan: Plan) -> str:
     return _digest(plan.pool, refused or plan.of(Verb.REMOVE))
 
 
-def lifted(refusal: Refusal, allowed: Collection[str]) -> bool:
-    """Whether one of the hashes, or of their first digits, at least eight, is that of this refusal."""
-    return any(len(prefix) >= FEWEST_DIGITS and refusal.digest.startswith(prefix) for prefix in allowed)
+def in_force(approval: Approval, today: date) -> bool:
+    """Whether an approval has not ended: its date is the first day on which it lets nothing pass."""
+    return approval.until is None or today < approval.until
+
+
+def used_up(approval: Approval, uses: tuple[ApprovalUse, ...]) -> ApprovalUse | None:
+    """The use that left nothing of what was approved, if there is one."""
+    return next((use for use in _uses_of(approval, uses) if not use.left), None)
 
 
 def _refusal(plan: Plan, removals: tuple[Action, ...], removed_in_past_day: int) -> Refusal | None:
@@ -71,6 +92,55 @@ def _broken_rule(
     if asked > left_of_day:
         return Rule.PER_DAY, limits.per_day, left_of_day
     return None
+
+
+def _permit(refusal: Refusal, devices: frozenset[DeviceId], policy: Policy, memory: Memory) -> Permit | None:
+    """The first that lets these removals pass: the command line, then the inventory's approvals in their order."""
+    for digits in policy.allowed:
+        if digest := _covered(digits, refusal, devices, memory.approvals_used):
+            return Permit(refusal, digest)
+    for approval in policy.approvals:
+        if in_force(approval, policy.today):
+            uses = _uses_of(approval, memory.approvals_used)
+            if uses and (use := next((use for use in uses if devices <= use.left), None)):
+                return Permit(refusal, use.digest, approval)
+            if not uses and _names(approval.refusal, refusal.digest):
+                return Permit(refusal, refusal.digest, approval)
+    return None
+
+
+def _covered(digits: str, refusal: Refusal, devices: frozenset[DeviceId], uses: tuple[ApprovalUse, ...]) -> str | None:
+    """The hash of the set that these digits name, if the removals are that set or what is left of it."""
+    if _names(digits, refusal.digest):
+        return refusal.digest
+    return next((use.digest for use in uses if _names(digits, use.digest) and devices <= use.left), None)
+
+
+def _uses_of(approval: Approval, uses: tuple[ApprovalUse, ...]) -> list[ApprovalUse]:
+    """Where this very entry was used; another reason or date makes another entry of it."""
+    known = (approval.reason, approval.until)
+    return [use for use in uses if _names(approval.refusal, use.digest) and (use.reason, use.until) == known]
+
+
+def _names(digits: str, digest: str) -> bool:
+    return len(digits) >= FEWEST_DIGITS and digest.startswith(digits)
+
+
+def _useless(refusal: Refusal, devices: frozenset[DeviceId], policy: Policy, memory: Memory) -> Iterator[str]:
+    """Why approvals that are written for these removals do not let them pass."""
+    for approval in policy.approvals:
+        uses = _uses_of(approval, memory.approvals_used)
+        if not _names(approval.refusal, refusal.digest) and not any(devices <= use.left for use in uses):
+            continue
+        if not in_force(approval, policy.today):
+            yield f"The approval at {approval.place} ended on {approval.until}; write a later date if it is meant."
+        for use in uses if in_force(approval, policy.today) else ():
+            done = use.size - len(use.left)
+            yield (
+                f"The approval at {approval.place} was used on {use.used_at:%Y-%m-%d} and {done} of its {use.size} "
+                "removals are done: it is used up for this set; to approve the same set again, write a new entry with "
+                "another reason or date."
+            )
 
 
 def _digest(pool: Pool, removals: tuple[Action, ...]) -> str:

@@ -51,6 +51,15 @@ class Inventory:
         """Every device that is named for a pool, on whatever day."""
         return self.roster.members.get(pool.name, {}).keys()
 
+    def mark(self, pool: Pool, device: DeviceId) -> str:
+        """16 hex digits that change with what is written of a device for a pool: its own entry, and its group's keys.
+
+        Where and in which form it is written does not matter, nor what is written of others. Empty for a device that
+        no entry names for the pool.
+        """
+        row = self.roster.members.get(pool.name, {}).get(device)
+        return "" if row is None else self.roster.mark(row)
+
     def warnings(self) -> tuple[Problem, ...]:
         """What may be wrong; looking at every check digit takes its time."""
         problems = Problems()

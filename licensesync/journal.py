@@ -12,6 +12,8 @@ import orjson
 import structlog
 
 from licensesync.model import (
+    Approval,
+    ApprovalUse,
     InventoryInfo,
     Observed,
     Outcome,
@@ -110,6 +112,28 @@ class RunJournal:
             free=capacity.free,
         )
 
+    def approval_ended(self, approval: Approval) -> None:
+        """An approval whose day has come lets nothing pass any more."""
+        self._log.warning(
+            "approval.ended",
+            place=str(approval.place),
+            refusal=approval.refusal,
+            until=str(approval.until),
+            next_step="remove the entry, or write a later date if it is still meant",
+        )
+
+    def used_up(self, pool: Pool, approval: Approval, use: ApprovalUse) -> None:
+        """An approval of which nothing is left lets nothing pass any more."""
+        self._log.info(
+            "approval.used-up",
+            pool=pool.name,
+            place=str(approval.place),
+            refusal=approval.refusal,
+            used_at=use.used_at,
+            removals=use.size,
+            next_step="remove the entry: all of its removals are done",
+        )
+
     def planned(self, plan: Plan | Unread) -> None:
         if isinstance(plan, Unread):
             self._log.error("pool.read", pool=plan.pool.name, reading=plan.reading, problem=plan.problem)
@@ -124,6 +148,17 @@ class RunJournal:
             kept=plan.kept,
             foreign=plan.foreign,
         )
+        if permit := plan.permit:
+            self._log.warning(
+                "pool.approved",
+                pool=plan.pool.name,
+                rule=permit.refusal.rule,
+                limit=permit.refusal.limit,
+                asked=permit.refusal.asked,
+                hash=permit.digest[:16],
+                place=None if permit.approval is None else str(permit.approval.place),
+                why="--allow-removals" if permit.approval is None else permit.approval.reason,
+            )
         if refusal := plan.refusal:
             self._log.warning(
                 "pool.refused",
@@ -138,21 +173,12 @@ class RunJournal:
 
     def settled(self, pool: Pool, outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes:
-            tell = self._log.info if outcome.kind in SETTLED_WELL else self._log.warning
-            action = outcome.action
-            iccid = iccid_of(action.device)
-            tell(
-                "device.settled",
-                pool=pool.name,
-                device=imei_of(action.device),
-                **({"iccid": iccid} if iccid else {}),
-                verb=action.verb,
-                outcome=outcome.kind,
-                reason=outcome.reason,
-                service=outcome.service,
-                group=action.group,
-                place=None if action.place is None else str(action.place),
-            )
+            _tell_of_device(self._log, "device.settled", pool, outcome)
+
+    def proved(self, pool: Pool, outcome: Outcome, run: str, *, never_told: bool) -> None:
+        """What became of an action of an earlier run, as this reading shows; its one line if it never had one."""
+        log = self._log.bind(run=run)
+        _tell_of_device(log, "device.settled" if never_told else "device.proved", pool, outcome)
 
     def reconciled(self, report: PoolReport) -> None:
         tell = self._log.warning if report.problem else self._log.info
@@ -173,6 +199,24 @@ class RunJournal:
             plan=report.plan.hash,
             commit=report.plan.inventory.commit,
         )
+
+
+def _tell_of_device(log: Any, event: str, pool: Pool, outcome: Outcome) -> None:
+    tell = log.info if outcome.kind in SETTLED_WELL else log.warning
+    action = outcome.action
+    iccid = iccid_of(action.device)
+    tell(
+        event,
+        pool=pool.name,
+        device=imei_of(action.device),
+        **({"iccid": iccid} if iccid else {}),
+        verb=action.verb,
+        outcome=outcome.kind,
+        reason=outcome.reason,
+        service=outcome.service,
+        group=action.group,
+        place=None if action.place is None else str(action.place),
+    )
 
 
 def _counted(words: Iterable[str]) -> dict[str, int]:

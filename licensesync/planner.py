@@ -30,7 +30,7 @@ def plan(pool: Pool, desired: Desired, observed: Observed, policy: Policy, memor
     """
     surplus = sorted(device for device in observed.holders if device not in desired.wanted)
     removing, kept_back = _removals(pool, surplus, desired, policy, memory)
-    promised = sum(device not in observed.holders for device in memory.in_flight)
+    promised = len((memory.in_flight.keys() | memory.pending) - observed.holders)
     free = max(0, observed.capacity.free - promised)
     assigning, waiting = _assignments(free, len(removing), desired, observed, memory)
     return Plan(
@@ -95,7 +95,7 @@ def _assignments(
 
 def _action(verb: Verb, device: DeviceId, desired: Desired) -> Action:
     entry = desired.entries.get(device)
-    return Action(verb, device, entry.group, entry.place) if entry else Action(verb, device)
+    return Action(verb, device, entry.group, entry.place, entry.priority) if entry else Action(verb, device)
 
 
 def _protected(action: Action, desired: Desired, today: date) -> Held | None:

@@ -1,4 +1,4 @@
-"""Where the inventory comes from: a path, the git commit that it stands at, or the tree of another commit."""
+"""Where the inventory comes from: a path, the commit that it stands at, another commit, and each line's last commit."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import posixpath
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from licensesync.errors import ProvenanceError
 from licensesync.files import LARGEST, SUFFIXES, LocalFiles, Unreadable
-from licensesync.model import InventoryInfo
+from licensesync.model import InventoryInfo, LineCommit, Place
 from licensesync.settings import GitSource
 
 PATIENCE = 60.0
+PATIENCE_FOR_A_LINE = 5.0  # somebody waits, and the commit of a line is an extra
 REGULAR = ("100644", "100755")
 
 
@@ -105,16 +107,60 @@ class GitTree:
         return written
 
 
+def blame(place: Place, base: Path, patience: float = PATIENCE_FOR_A_LINE) -> LineCommit | None:
+    """The last commit that changed the line of a place, whose file is relative to `base`.
+
+    None where git cannot tell: no git, no repository, a link, a file that is not tracked, or it takes too long.
+    """
+    path = Path(os.path.normpath(base / place.file))  # `..` is the folder that was written, as in places
+    line = f"-L{place.line},{place.line}"
+    # Line n is line n of the file itself, not of what a filter for people makes of it.
+    how = ("--porcelain", "--encoding=UTF-8", "--no-textconv", line, "--", path.name)
+    try:
+        if path.is_symlink():  # git would tell who wrote the link
+            return None
+        told = _header(_git(path.parent, "blame", *how, patience=patience))
+        if "boundary" in told and _is_cut_off(path.parent, patience):
+            return None
+    except (ProvenanceError, OSError):
+        return None
+    if not told["commit"].strip("0"):
+        return LineCommit(None)
+    return LineCommit(told["commit"], told["author"], _moment(told["author-time"]), told["summary"])
+
+
+def _header(blamed: bytes) -> dict[str, str]:
+    """What `git blame --porcelain` says of a line, by its keys."""
+    first, *more = blamed.partition(b"\n\t")[0].decode("utf-8", "replace").split("\n")
+    said = dict.fromkeys(("author", "author-time", "summary"), "")
+    for line in more:
+        key, _, value = line.partition(" ")
+        said[key] = value
+    return said | {"commit": first.partition(" ")[0]}
+
+
+def _is_cut_off(folder: Path, patience: float) -> bool:
+    """Whether this is a shallow clone, whose oldest commits did not write the lines that they seem to have written."""
+    return _git(folder, "rev-parse", "--is-shallow-repository", patience=patience).strip() == b"true"
+
+
+def _moment(seconds: str) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(int(seconds), UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
 def _folder(inventory: Path) -> Path:
     return inventory if inventory.is_dir() else inventory.parent
 
 
-def _git(folder: Path, *arguments: str) -> bytes:
+def _git(folder: Path, *arguments: str, patience: float = PATIENCE) -> bytes:
     """What git prints. Raises ProvenanceError where it cannot tell: no git, no repository, not ours, no such commit."""
     environ = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_LITERAL_PATHSPECS": "1", "LC_ALL": "C"}
     command = ["git", "-C", str(folder), *arguments]
     try:
-        told = subprocess.run(command, capture_output=True, check=True, env=environ, timeout=PATIENCE)  # noqa: S603 - a list, no shell
+        told = subprocess.run(command, capture_output=True, check=True, env=environ, timeout=patience)  # noqa: S603 - a list, no shell
     except FileNotFoundError as error:
         raise ProvenanceError("there is no git program here; install git") from error
     except subprocess.CalledProcessError as error:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Protocol
 
 from licensesync import guard, planner
-from licensesync.errors import ApiError, IncompleteObservation, LoginRejected
+from licensesync.errors import ApiError, IncompleteObservation, LedgerError, LoginRejected
 from licensesync.model import (
+    Approval,
+    ApprovalUse,
     Desired,
     DeviceId,
     Held,
@@ -48,6 +50,7 @@ class Journal(Protocol):
 
     def reading(self, pool: str, seen: int, expected: int | None) -> None: ...
     def read(self, pool: Pool, observed: Observed) -> None: ...
+    def used_up(self, pool: Pool, approval: Approval, use: ApprovalUse) -> None: ...
     def planned(self, plan: Plan | Unread) -> None: ...
     def sending(self, pool: str, verb: Verb, settled: int, of: int) -> None: ...
     def settled(self, pool: Pool, outcomes: Sequence[Outcome]) -> None: ...
@@ -58,20 +61,36 @@ class LicenseService(Observer, Sender, Protocol):
     """What can say and change who holds a license of a pool."""
 
 
+def nothing_remembered(observed: Observed) -> Memory:
+    """What is known where no ledger is."""
+    del observed
+    return Memory()
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One pool of a pass: what is wanted of it, what is remembered of it, and who can read it."""
+    """One pool of a pass: who can read it, what is wanted of it, and what is remembered once it was read."""
 
     service: Observer
     desired: Desired
-    memory: Memory = field(default_factory=Memory)
+    recall: Callable[[Observed], Memory] = nothing_remembered
 
 
 async def plan(targets: Sequence[Target], policy: Policy, journal: Journal) -> tuple[Plan | Unread, ...]:
-    """The guarded plan of each pool, in their order; pools are read side by side, and one that fails stops no other."""
-    async with asyncio.TaskGroup() as planning:
-        plans = [planning.create_task(_planned(target, policy, journal)) for target in targets]
-    return tuple(each.result() for each in plans)
+    """The guarded plan of each pool, in their order; pools are read side by side, and one that fails stops no other.
+
+    Raises LedgerError where what is remembered cannot be had.
+    """
+    try:
+        async with asyncio.TaskGroup() as planning:
+            plans = [planning.create_task(_planned(target, policy, journal)) for target in targets]
+    except* LedgerError as errors:
+        unusable: BaseException = errors
+        while isinstance(unusable, BaseExceptionGroup):
+            unusable = unusable.exceptions[0]
+    else:
+        return tuple(each.result() for each in plans)
+    raise unusable
 
 
 async def carry_out_all(
@@ -105,9 +124,12 @@ async def _planned(target: Target, policy: Policy, journal: Journal) -> Plan | U
         planned = Unread(pool, Reading.UNREAD, str(error), credentials_rejected=isinstance(error, LoginRejected))
     else:
         journal.read(pool, observed)
-        wished = planner.plan(pool, target.desired, observed, policy, target.memory)
-        removed = target.memory.removed_in_past_day
-        planned = guard.judge(wished, removed_in_past_day=removed, allowed=policy.allowed)
+        memory = target.recall(observed)
+        for approval in policy.approvals:
+            if use := guard.used_up(approval, memory.approvals_used):
+                journal.used_up(pool, approval, use)
+        wished = planner.plan(pool, target.desired, observed, policy, memory)
+        planned = guard.judge(wished, policy, memory)
     journal.planned(planned)
     return planned
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from hashlib import blake2b
 from itertools import chain, compress, repeat
 from typing import Final, cast
+from zlib import crc32
 
 from licensesync.located import at
 from licensesync.model import DeviceId, Entry, Iccid, Imei, Place, Pool, Product, Protection, imei_of
@@ -54,6 +57,7 @@ class Roster:
     iccids: list[Iccid | None] = field(default_factory=list)
     positions: array[int] = field(default_factory=lambda: array("Q"))
     consenting: set[int] = field(default_factory=set)
+    notes: array[int] = field(default_factory=lambda: array("I"))  # checksums as far as the last note, 0 for none
     spans: list[Span] = field(default_factory=list)
     members: dict[str, Members] = field(default_factory=dict)
 
@@ -66,9 +70,13 @@ class Roster:
         self.iccids.extend(repeat(None, len(imeis)))
         self.positions.extend(positions)
 
-    def add(self, imei: Imei, iccid: Iccid | None, position: int, *, consent: bool = False) -> None:
+    def add(self, imei: Imei, iccid: Iccid | None, position: int, *, consent: bool = False, note: str = "") -> None:
         if consent:
             self.consenting.add(len(self.imeis))
+        if note:
+            if len(self.notes) < len(self.imeis):
+                self.notes.extend(repeat(0, len(self.imeis) - len(self.notes)))
+            self.notes.append(_checksum(note))
         self.imeis.append(imei)
         self.iccids.append(iccid)
         self.positions.append(position)
@@ -94,6 +102,23 @@ class Roster:
     def entry(self, row: int) -> Entry:
         span = self._span(row)
         return Entry(span.group.name, at(span.file, self.positions[row]), span.group.priority)
+
+    def rows_of(self, identifier: str) -> list[int]:
+        """The rows of a device, by its IMEI or its ICCID; looking at every row takes its time."""
+        by_iccid = identifier in self.iccids
+        return [row for row, known in enumerate(self.iccids if by_iccid else self.imeis) if known == identifier]
+
+    def group(self, row: int) -> Group:
+        return self._span(row).group
+
+    def mark(self, row: int) -> str:
+        """A short text that is the same, on any machine, as long as the entry and its group say the same."""
+        group = self._span(row).group
+        note = self.notes[row] if row < len(self.notes) else 0
+        own = (self.iccids[row], note, row in self.consenting)
+        shared = (group.name, sorted(group.licenses), group.priority, group.since, group.until, group.consents)
+        # Marks outlive a process: JSON is the same in every version of Python, and has ASCII only.
+        return blake2b(json.dumps([own, shared], default=date.isoformat).encode(), digest_size=8).hexdigest()
 
     def active(self, pool: str, today: date) -> Iterator[DeviceId] | None:
         """The devices named for a pool by groups that are active on a day, in order; None if all groups are."""
@@ -140,6 +165,11 @@ class Roster:
 
     def _span(self, row: int) -> Span:
         return self.spans[bisect_right(self.spans, row, key=lambda span: span.rows.start) - 1]
+
+
+def _checksum(note: str) -> int:
+    """A number that tells notes apart, 0 for a blank one; the line break at the end of a block of text says nothing."""
+    return crc32(note.strip().encode())
 
 
 class Entries(Mapping[DeviceId, Entry]):

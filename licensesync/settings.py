@@ -61,6 +61,7 @@ __all__ = [
 VARIABLE: Final = "LICENSESYNC_SETTINGS"
 SYSTEM_FILE: Final = Path("/etc/licensesync/licensesync.yaml")
 LARGEST: Final = 4 * 1024 * 1024
+KEEP: Final = timedelta(days=400)
 LISTEN: Final = Address("127.0.0.1", 9464)
 CALLBACKS_LISTEN: Final = Address("0.0.0.0", 9001)  # noqa: S104  # it is Verizon that calls, from outside
 
@@ -129,20 +130,19 @@ class Settings:
     schedule: Schedule = Schedule()
     listen: Address | None = LISTEN
     callbacks: Callbacks | None = None
-    keep: timedelta | None = None
+    keep: timedelta = KEEP
 
     @property
     def folder(self) -> Path:
         """What places and relative paths are relative to."""
         return self.file.parent
 
-    def ledger_url(self, environ: Mapping[str, str]) -> str:
-        """Where the ledger is: as written, else in systemd's state folder, else beside the settings."""
+    def ledger_path(self, environ: Mapping[str, str]) -> Path:
+        """The ledger's file: as written, else in systemd's state folder, else beside the settings."""
         if self.ledger:
-            return self.ledger
+            return Path(self.ledger.removeprefix(SQLITE))
         state = environ.get("STATE_DIRECTORY", "").partition(":")[0]
-        path = Path(state, "ledger.db") if state else self.folder / "licensesync.db"
-        return f"sqlite:///{path}"
+        return Path(state, "ledger.db") if state else self.folder / "licensesync.db"
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +197,7 @@ def _draft(file: Path, written: Section, problems: Problems) -> Draft:
     schedule = _schedule(written.section("schedule"))
     listen = written.get("listen", ADDRESS_OR_OFF, None) if "listen" in written else LISTEN
     callbacks = _callbacks(written.section("callbacks"), insecure=thingspace.insecure)
-    keep = written.get("keep", span(), None)
+    keep = written.get("keep", span(), KEEP)
     if "callbacks" not in written:
         _report_deaf_pools(pooled or {}, written)
     written.close()

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from licensesync import planner
-from licensesync.errors import ApiError, BatchRejected, IncompleteObservation
+from licensesync.errors import ApiError, BatchRejected, IncompleteObservation, LedgerError
 from licensesync.model import (
     Action,
     Capacity,
     DeviceId,
     Held,
     HeldReason,
+    Observed,
     Outcome,
     OutcomeKind,
     OutcomeReason,
@@ -57,6 +59,10 @@ class Sender(Protocol):
         """Whether these devices hold a license; what is not known is left out. Raises ApiError."""
         ...
 
+    async def observe(self, known: Collection[DeviceId], progress: Callable[[int, int | None], None]) -> Observed:
+        """Who holds a license, proved whole. Raises IncompleteObservation or ApiError."""
+        ...
+
 
 class Witness(Protocol):
     """What is told while batches are sent."""
@@ -68,14 +74,25 @@ class Witness(Protocol):
         """A batch is settled: one outcome for each of its devices."""
 
 
+class Record(Protocol):
+    """What is kept of batches, so that no crash loses more than those in flight. Raises LedgerError."""
+
+    def sent(self, pool: Pool, batch: Sequence[Action]) -> None:
+        """A batch is about to be sent: without this being kept, it is not."""
+
+    def settled(self, pool: Pool, batch: Sequence[Action], outcomes: Sequence[Outcome]) -> None:
+        """What became of a batch; actions without an outcome were not sent in the end."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """How batches are sent: devices in each, how many at once, when to stop, what the time is."""
+    """How batches are sent: devices in each, how many at once, when to stop, what the time is, where it is kept."""
 
     batch_size: int
     at_once: int
     stop: asyncio.Event
     now: Callable[[], datetime]
+    record: Record
 
 
 async def carry_out(plan: Plan, sender: Sender, sending: Sending, witness: Witness) -> PoolReport:
@@ -91,7 +108,7 @@ async def carry_out(plan: Plan, sender: Sender, sending: Sending, witness: Witne
         kept_back += awaiting
     sent = tuple(outcome.action for outcome in work.outcomes)
     carried_out = replace(plan, actions=sent, held=(*kept_back, *work.held))
-    return PoolReport(carried_out, tuple(work.outcomes), work.problem)
+    return PoolReport(carried_out, tuple(work.outcomes), work.problem, unrecorded=work.unrecorded)
 
 
 @dataclass(slots=True)
@@ -106,7 +123,10 @@ class _Work:
     halted: HeldReason | None = None
     unanswered: int = 0
     rejected_alone: set[Action] = field(default_factory=set)
+    unknown: list[Outcome] = field(default_factory=list)
+    sent_again: set[Action] = field(default_factory=set)
     problem: str | None = None
+    unrecorded: bool = False
 
     async def send_within(self, assignments: Sequence[Action], free: int) -> None:
         """Send assignments; one batch after the other if they take all that is free, so that the last licenses go in
@@ -124,6 +144,7 @@ class _Work:
         async with asyncio.TaskGroup() as workers:
             for _ in range(min(at_once or self.sending.at_once, len(actions))):
                 workers.create_task(self._send_batches(waiting, before, len(actions)))
+        await self._settle_by_reading()
         self.held += [Held(action, self._why_not_sent()) for batch in waiting for action in batch]
 
     async def send_into_what_is_free(self, actions: Sequence[Action], promised: int) -> None:
@@ -144,10 +165,58 @@ class _Work:
 
     async def _send_batches(self, waiting: Iterator[tuple[Action, ...]], before: int, of: int) -> None:
         while not self._must_stop() and (batch := next(waiting, None)):
+            if not self._recorded_as_sent(batch):
+                self.held += [Held(action, self._why_not_sent()) for action in batch]
+                return
             settled = await self._settled(batch)
-            self.outcomes += settled
-            self.witness.settled(self.sender.pool, settled)
+            unknown = [outcome for outcome in settled if outcome.kind is OutcomeKind.UNKNOWN]
+            asked = {outcome.action for outcome in unknown}
+            known = [outcome for outcome in settled if outcome.action not in asked]
+            self.unknown += unknown
+            self._tell([action for action in batch if action not in asked], known)
             self.witness.sending(self.sender.pool.name, batch[0].verb, len(self.outcomes) - before, of)
+
+    async def _settle_by_reading(self) -> None:
+        """What nobody could look up is settled by one fresh reading; what had no effect is sent once more."""
+        unknown, self.unknown = self.unknown, []
+        if not unknown:
+            return
+        holders = None if self.sending.stop.is_set() else await self._fresh_holders()
+        outcomes = {
+            each.action: settle(each, None if holders is None else each.action.device in holders) for each in unknown
+        }
+        outcomes |= await self._sent_once_more(outcomes.values())
+        self._tell(list(outcomes), list(outcomes.values()))
+
+    async def _fresh_holders(self) -> AbstractSet[DeviceId] | None:
+        try:
+            return (await self.sender.observe((), lambda seen, expected: None)).holders  # noqa: ARG005 - nobody watches
+        except (ApiError, IncompleteObservation):
+            return None
+
+    def _tell(self, asked: Sequence[Action], settled: Sequence[Outcome]) -> None:
+        """Keeps and tells what became of these actions; those without an outcome were not sent in the end."""
+        if not asked:
+            return
+        self.outcomes += settled
+        try:
+            self.sending.record.settled(self.sender.pool, asked, settled)
+        except LedgerError as error:
+            self._end_for(error)
+        self.witness.settled(self.sender.pool, settled)
+
+    def _recorded_as_sent(self, batch: Sequence[Action]) -> bool:
+        try:
+            self.sending.record.sent(self.sender.pool, batch)
+        except LedgerError as error:
+            self._end_for(error)
+            return False
+        return True
+
+    def _end_for(self, error: LedgerError) -> None:
+        """What cannot be kept is not sent."""
+        self.problem, self.unrecorded = str(error), True
+        self.halted = self.halted or HeldReason.STOPPING
 
     def _must_stop(self) -> bool:
         return self.halted is not None or self.sending.stop.is_set()
@@ -168,12 +237,22 @@ class _Work:
         """What became of a batch. What had no effect is sent once more; what is not sent any more is held."""
         outcomes = await self._sent_and_looked_up(batch)
         self.held += [Held(action, self._why_not_sent()) for action in batch if action not in outcomes]
-        without_effect = [each.action for each in outcomes.values() if each.reason is OutcomeReason.NO_EFFECT]
-        if without_effect and not self._must_stop():
-            outcomes |= await self._sent_and_looked_up(without_effect)
+        outcomes |= await self._sent_once_more(outcomes.values())
         if len(batch) > 1 and self.rejected_alone.issuperset(batch):
             self.halted = self.halted or HeldReason.STOPPING
         return list(outcomes.values())
+
+    async def _sent_once_more(self, outcomes: Iterable[Outcome]) -> dict[Action, Outcome]:
+        """What became of the actions that had no effect, if they may be sent a second time; there is no third."""
+        without_effect = [each.action for each in outcomes if each.reason is OutcomeReason.NO_EFFECT]
+        again = [action for action in without_effect if action not in self.sent_again]
+        if not again or self._must_stop():
+            return {}
+        self.sent_again.update(again)
+        settled: dict[Action, Outcome] = {}
+        for batch in planner.batches(again, self.sending.batch_size):
+            settled |= {} if self._must_stop() else await self._sent_and_looked_up(batch)
+        return settled
 
     async def _sent_and_looked_up(self, batch: Sequence[Action]) -> dict[Action, Outcome]:
         """Sent in one call; a batch that is rejected whole is halved until the device that it is for stands alone.

@@ -127,17 +127,18 @@ def _flag(text: Text) -> bool:
 
 def span(*, zero: bool = False) -> Kind[timedelta]:
     """A duration."""
-
-    def parse(text: Text) -> timedelta:
-        if not (match := SPAN.fullmatch(text.value)):
-            raise Unfit(f"{shown(text.value)} is not a duration")
-        duration = timedelta(**{UNITS[match[2]]: int(match[1])})
-        if duration > LONGEST_SPAN or (not duration and not zero):
-            raise Unfit(f"{shown(text.value)} is out of range")
-        return duration
-
     schema = {"type": "string", "pattern": f"^{SPAN.pattern}$"}
-    return Kind(parse, "write a duration such as 30s, 15m, 2h or 7d", schema)
+    return Kind(lambda text: duration(text.value, zero=zero), "write a duration such as 30s, 15m, 2h or 7d", schema)
+
+
+def duration(written: str, *, zero: bool = False) -> timedelta:
+    """What a duration means. Raises Unfit."""
+    if not (match := SPAN.fullmatch(written)):
+        raise Unfit(f"{shown(written)} is not a duration")
+    meant = timedelta(**{UNITS[match[2]]: int(match[1])})
+    if meant > LONGEST_SPAN or (not meant and not zero):
+        raise Unfit(f"{shown(written)} is out of range")
+    return meant
 
 
 def _day(text: Text) -> date:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
+import fleets
+import leaks
 import pytest
 from aiohttp import ClientResponse
 from aioresponses import aioresponses
@@ -22,3 +25,20 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> Iterator[aioresponses]:
         odd: Any = partial(ClientResponse, stream_writer=Mock())
         monkeypatch.setattr(prepared, "add", partial(prepared.add, response_class=odd))
         yield prepared
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """No test leaves a credential behind: in what it prints, in what its processes print, in any file or ledger."""
+    report = yield
+    if call.when == "call":
+        printed = [report.capstdout.encode(), report.capstderr.encode(), report.caplog.encode(), *fleets.PRINTED]
+        fleets.PRINTED.clear()
+        folder = getattr(item, "funcargs", {}).get("tmp_path")
+        files = list(leaks.leaking_files(folder)) if isinstance(folder, Path) else []
+        if files or any(map(leaks.leaked, printed)):
+            report.outcome = "failed"
+            report.longrepr = f"a credential was printed, or stands in {files}"
+    return report

@@ -9,8 +9,11 @@ from typing import TypeVar
 
 from hypothesis import strategies as st
 
+from licensesync import guard
 from licensesync.model import (
     Action,
+    Approval,
+    ApprovalUse,
     Capacity,
     Desired,
     DeviceId,
@@ -21,6 +24,7 @@ from licensesync.model import (
     Mode,
     Observed,
     Place,
+    Plan,
     Policy,
     Pool,
     Product,
@@ -81,6 +85,20 @@ def remove(number: int) -> Action:
 
 def removals(count: int) -> tuple[Action, ...]:
     return tuple(remove(number) for number in range(count))
+
+
+def judged(
+    plan: Plan,
+    *,
+    removed_in_past_day: int = 0,
+    allowed: Collection[str] = (),
+    approvals: Collection[Approval] = (),
+    used: Collection[ApprovalUse] = (),
+) -> Plan:
+    """What the guard makes of a plan today."""
+    policy = Policy(TODAY, approvals=tuple(approvals), allowed=frozenset(allowed))
+    memory = Memory(removed_in_past_day=removed_in_past_day, approvals_used=tuple(used))
+    return guard.judge(plan, policy, memory)
 
 
 @dataclass(frozen=True)

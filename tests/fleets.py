@@ -25,6 +25,10 @@ CREDENTIALS = {
 }
 
 
+PRINTED: list[bytes] = []
+"""What the processes of the present test have printed."""
+
+
 def imeis(start: int, end: int) -> list[str]:
     """Well-formed IMEIs: the same numbers give the same devices, the smaller ones are those `devices=N` licenses."""
     return [imei_of(35_000_000_000_000 + number) for number in range(start, end)]
@@ -91,7 +95,7 @@ class Fleet:
 
     async def start(self, *arguments: str, environ: Mapping[str, str] | None = None) -> asyncio.subprocess.Process:
         """Start `licensesync` and leave it running."""
-        return await asyncio.create_subprocess_exec(
+        process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "licensesync",
@@ -102,6 +106,15 @@ class Fleet:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
+        communicate = process.communicate
+
+        async def heard(answer: bytes | bytearray | memoryview | None = None) -> tuple[bytes, bytes]:
+            out, err = await communicate(answer)
+            PRINTED.extend((out, err))
+            return out, err
+
+        process.communicate = heard  # type: ignore[method-assign, assignment]  # what is printed is looked through
+        return process
 
 
 def clean_environ() -> dict[str, str]:

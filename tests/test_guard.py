@@ -96,14 +96,14 @@ def refusal_of(judged: Plan) -> Refusal:
 def test_each_rule_lets_its_limit_pass_and_refuses_one_more(
     count: int, of: int, limits: Limits, in_past_day: int, rule: Rule | None
 ) -> None:
-    judged = guard.judge(removing(count, of, limits), removed_in_past_day=in_past_day)
+    judged = worlds.judged(removing(count, of, limits), removed_in_past_day=in_past_day)
     assert (judged.refusal and judged.refusal.rule) == rule
 
 
 @pytest.mark.parametrize("count", [1, 5, 50])
 def test_a_pool_of_which_nothing_is_desired_any_more_is_not_emptied(count: int) -> None:
     made = plan(pool(limits=GENEROUS), worlds.desired(), worlds.observed(*devices(*range(count))), POLICY, Memory())
-    refusal = refusal_of(guard.judge(made))
+    refusal = refusal_of(worlds.judged(made))
     assert (refusal.rule, refusal.setting, refusal.limit, refusal.asked) == (Rule.EMPTY, None, 0, count)
 
 
@@ -111,17 +111,17 @@ def test_a_pool_of_which_only_dormant_devices_are_left_is_not_emptied() -> None:
     wish = worlds.desired(dormant=devices(1, 2))
     managed = Memory(managed=frozenset(devices(1, 2)))
     made = plan(pool(Mode.MANAGED), wish, worlds.observed(*devices(1, 2)), POLICY, managed)
-    assert refusal_of(guard.judge(made)).rule is Rule.EMPTY
+    assert refusal_of(worlds.judged(made)).rule is Rule.EMPTY
 
 
 def test_a_pool_that_is_empty_and_wants_nothing_is_in_step() -> None:
     made = plan(pool(), worlds.desired(), worlds.observed(), POLICY, Memory())
-    assert guard.judge(made) == made
+    assert worlds.judged(made) == made
 
 
 def test_foreign_devices_of_a_pool_that_wants_nothing_break_no_rule() -> None:
     made = plan(pool(Mode.MANAGED), worlds.desired(), worlds.observed(device(1)), POLICY, Memory())
-    assert guard.judge(made).refusal is None
+    assert worlds.judged(made).refusal is None
 
 
 def test_the_percentage_is_of_all_observed_devices_also_of_those_whose_removal_is_held() -> None:
@@ -129,7 +129,7 @@ def test_the_percentage_is_of_all_observed_devices_also_of_those_whose_removal_i
     held = tuple(Held(worlds.remove(500 + number), HeldReason.PROTECTED) for number in range(30))
     made = replace(removing(6, 36, limits), held=held)
     assert made.observed == 66
-    assert guard.judge(made).refusal is None
+    assert worlds.judged(made).refusal is None
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_the_percentage_is_of_all_observed_devices_also_of_those_whose_removal_i
 def test_a_refusal_says_the_rule_the_setting_the_limit_in_devices_and_what_was_asked(
     made: Plan, in_past_day: int, told: tuple[Rule, float, int, int]
 ) -> None:
-    refusal = refusal_of(guard.judge(made, removed_in_past_day=in_past_day))
+    refusal = refusal_of(worlds.judged(made, removed_in_past_day=in_past_day))
     assert (refusal.rule, refusal.setting, refusal.limit, refusal.asked) == told
 
 
@@ -159,7 +159,7 @@ def test_a_refusal_says_the_rule_the_setting_the_limit_in_devices_and_what_was_a
     ],
 )
 def test_a_refusal_says_the_way_out_with_its_pool_and_hash(made: Plan, in_past_day: int, setting: str) -> None:
-    refusal = refusal_of(guard.judge(made, removed_in_past_day=in_past_day))
+    refusal = refusal_of(worlds.judged(made, removed_in_past_day=in_past_day))
     assert setting in refusal.next_step
     assert f"licensesync apply --pool fota --allow-removals {refusal.hash}" in refusal.next_step
     assert f'refusal: "{refusal.hash}"' in refusal.next_step
@@ -174,7 +174,7 @@ def test_a_refusal_says_the_way_out_with_its_pool_and_hash(made: Plan, in_past_d
 def test_a_refused_plan_sends_no_removal_and_all_its_assignments() -> None:
     waiting = Held(worlds.assign(8003), HeldReason.AWAITING_REMOVALS)
     made = replace(removing(101, 4000, Limits()), held=(waiting,))
-    judged = guard.judge(made)
+    judged = worlds.judged(made)
     assert judged.actions == made.of(Verb.ASSIGN)
     assert tuple(held.action for held in judged.held_for(HeldReason.REFUSED)) == made.of(Verb.REMOVE)
     assert judged.held_for(HeldReason.AWAITING_REMOVALS) == (waiting,)
@@ -186,7 +186,7 @@ def test_a_refused_plan_sends_no_removal_and_all_its_assignments() -> None:
 def test_whatever_is_refused_no_device_is_lost_and_nothing_else_changes(world: World, count: int, past: int) -> None:
     limited = replace(world.pool, limits=Limits(count=count, percent=100, per_day=3))
     made = plan(limited, world.desired, world.observed, world.policy, world.memory)
-    judged = guard.judge(made, removed_in_past_day=past)
+    judged = worlds.judged(made, removed_in_past_day=past)
     refused = tuple(held.action for held in judged.held_for(HeldReason.REFUSED))
     assert judged.of(Verb.ASSIGN) == made.of(Verb.ASSIGN)
     assert (*refused, *judged.of(Verb.REMOVE)) == made.of(Verb.REMOVE)
@@ -211,13 +211,13 @@ def test_the_hash_of_a_refusal_is_of_pool_and_removals_and_not_of_their_order() 
         capacity=Capacity(5, 5),
         pool=replace(made.pool, limits=Limits(count=3)),
     )
-    assert refusal_of(guard.judge(others)).digest == refusal_of(guard.judge(made)).digest
+    assert refusal_of(worlds.judged(others)).digest == refusal_of(worlds.judged(made)).digest
 
 
 def test_the_hash_of_a_refusal_does_not_know_the_assignments() -> None:
     made = removing(101, 4000, Limits())
     fewer = replace(made, actions=made.of(Verb.REMOVE))
-    assert refusal_of(guard.judge(fewer)).digest == refusal_of(guard.judge(made)).digest
+    assert refusal_of(worlds.judged(fewer)).digest == refusal_of(worlds.judged(made)).digest
 
 
 @pytest.mark.parametrize(
@@ -231,12 +231,12 @@ def test_the_hash_of_a_refusal_does_not_know_the_assignments() -> None:
 )
 def test_the_hash_of_a_refusal_changes_with_pool_account_and_any_removal(other: Plan) -> None:
     made = removing(101, 4000, Limits())
-    assert refusal_of(guard.judge(other)).digest != refusal_of(guard.judge(made)).digest
+    assert refusal_of(worlds.judged(other)).digest != refusal_of(worlds.judged(made)).digest
 
 
 def test_the_hash_of_removals_is_the_same_before_and_after_they_are_refused() -> None:
     made = removing(101, 4000, Limits())
-    judged = guard.judge(made)
+    judged = worlds.judged(made)
     assert guard.digest_of(made) == guard.digest_of(judged) == refusal_of(judged).digest
 
 
@@ -246,30 +246,30 @@ def test_the_hash_of_removals_is_the_same_before_and_after_they_are_refused() ->
 @pytest.mark.parametrize("digits", [64, 16, 8])
 def test_a_refusal_is_lifted_by_its_whole_hash_and_by_its_first_digits(digits: int) -> None:
     made = removing(101, 4000, Limits())
-    digest = refusal_of(guard.judge(made)).digest
-    assert guard.judge(made, allowed={"0123456789abcdef", digest[:digits]}) == made
+    digest = refusal_of(worlds.judged(made)).digest
+    assert worlds.judged(made, allowed={"0123456789abcdef", digest[:digits]}).of(Verb.REMOVE) == made.of(Verb.REMOVE)
 
 
 @pytest.mark.parametrize("digits", [0, 1, 7])
 def test_fewer_than_eight_digits_lift_nothing(digits: int) -> None:
     made = removing(101, 4000, Limits())
-    digest = refusal_of(guard.judge(made)).digest
-    assert guard.judge(made, allowed={digest[:digits]}).refusal is not None
+    digest = refusal_of(worlds.judged(made)).digest
+    assert worlds.judged(made, allowed={digest[:digits]}).refusal is not None
 
 
 def test_the_hash_of_other_removals_lifts_nothing() -> None:
     made = removing(101, 4000, Limits())
-    other = refusal_of(guard.judge(removing(102, 4000, Limits()))).digest
-    judged = guard.judge(made, allowed={other, other[:16], refusal_of(guard.judge(made)).digest[1:]})
+    other = refusal_of(worlds.judged(removing(102, 4000, Limits()))).digest
+    judged = worlds.judged(made, allowed={other, other[:16], refusal_of(worlds.judged(made)).digest[1:]})
     assert judged.refusal is not None
 
 
 def test_a_lifted_refusal_lets_exactly_its_own_removals_pass() -> None:
     made = removing(101, 4000, Limits())
-    allowed = {refusal_of(guard.judge(made)).hash}
+    allowed = {refusal_of(worlds.judged(made)).hash}
     more = replace(made, actions=(*made.actions, worlds.remove(3000)))
-    assert guard.judge(more, allowed=allowed).refusal is not None
-    assert guard.judge(made, allowed=allowed).of(Verb.REMOVE) == made.of(Verb.REMOVE)
+    assert worlds.judged(more, allowed=allowed).refusal is not None
+    assert worlds.judged(made, allowed=allowed).of(Verb.REMOVE) == made.of(Verb.REMOVE)
 
 
 @pytest.mark.parametrize("rule", Rule)
@@ -280,9 +280,9 @@ def test_any_rule_can_be_lifted(rule: Rule) -> None:
         Rule.PER_DAY: (removing(50, 4000, Limits()), 190),
         Rule.EMPTY: (replace(removing(3, 3), desired=0), 0),
     }[rule]
-    refusal = refusal_of(guard.judge(made, removed_in_past_day=past))
+    refusal = refusal_of(worlds.judged(made, removed_in_past_day=past))
     assert refusal.rule is rule
-    assert guard.judge(made, removed_in_past_day=past, allowed={refusal.hash}).refusal is None
+    assert worlds.judged(made, removed_in_past_day=past, allowed={refusal.hash}).refusal is None
 
 
 @pytest.mark.parametrize(
@@ -291,9 +291,12 @@ def test_any_rule_can_be_lifted(rule: Rule) -> None:
 def test_an_approval_is_in_force_until_the_start_of_its_last_day(ends_in_days: int | None, *, in_force: bool) -> None:
     made = removing(101, 4000, Limits())
     until = None if ends_in_days is None else TODAY + timedelta(days=ends_in_days)
-    approval = Approval(refusal_of(guard.judge(made)).hash, "Rotterdam is closing", worlds.place(7), until)
-    allowed = guard.in_force([approval, Approval("00000000", "another", worlds.place(8))], TODAY)
-    assert (guard.judge(made, allowed=allowed).refusal is None) is in_force
+    approval = Approval(refusal_of(worlds.judged(made)).hash, "Rotterdam is closing", worlds.place(7), until)
+    approvals = [Approval("00000000", "another", worlds.place(8)), approval]
+    judged = worlds.judged(made, approvals=approvals)
+    assert (judged.refusal is None) is in_force
+    assert (judged.permit is not None and judged.permit.approval == approval) is in_force
+    assert in_force or "ended on" in refusal_of(judged).next_step
 
 
 @given(st.sets(st.integers(0, 300), min_size=1), st.sets(st.integers(0, 300), min_size=1))
@@ -308,10 +311,10 @@ def test_two_sets_of_removals_have_one_hash_exactly_if_they_are_the_same(one: se
 def test_lifting_changes_nothing_of_the_plan_hash() -> None:
     made = removing(101, 4000, Limits())
     info = InventoryInfo(devices=1, digest="sha256:ab")
-    hashes = {RunPlan(info, NOW, (each,)).hash for each in (made, guard.judge(made))}
+    hashes = {RunPlan(info, NOW, (each,)).hash for each in (made, worlds.judged(made))}
     assert len(hashes) == 1
 
 
 def test_judging_says_nothing_of_an_action_that_is_no_removal() -> None:
     only = Plan(pool(limits=Limits(count=0, percent=0, per_day=0)), Capacity(9, 0), (Action(Verb.ASSIGN, device(1)),))
-    assert guard.judge(only, removed_in_past_day=99) == only
+    assert worlds.judged(only, removed_in_past_day=99) == only

@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from fleets import ACCOUNT, imeis
+from sqlalchemy import Connection
 
 from licensesync import reconcile
 from licensesync.credentials import Credentials
 from licensesync.errors import UnexpectedReply
+from licensesync.ledger import book, database, history, memory
 from licensesync.model import (
+    Approval,
+    ApprovalUse,
     Desired,
     DeviceId,
     Entry,
     InventoryInfo,
     Limits,
+    Memory,
     Mode,
     Observed,
     Outcome,
@@ -35,6 +44,7 @@ from licensesync.model import (
     RunPlan,
     Unread,
     Verb,
+    Wanted,
 )
 from licensesync.reconcile import Target
 from licensesync.simulator.server import Simulator, SimulatorOptions, running
@@ -64,6 +74,9 @@ class Silence:
     def planned(self, plan: Plan | Unread) -> None:
         pass
 
+    def used_up(self, pool: Pool, approval: Approval, use: ApprovalUse) -> None:
+        pass
+
     def settled(self, pool: Pool, outcomes: Sequence[Outcome]) -> None:
         pass
 
@@ -77,6 +90,8 @@ class Desk:
 
     simulator: Simulator
     service: FotaService
+    ledger: Path
+    runs: int = 0
 
     @property
     def holders(self) -> set[str]:
@@ -86,14 +101,50 @@ class Desk:
         return [request.call for request in self.simulator.requests.of("assign", "remove")]
 
     async def plan(self, wanted: Sequence[str]) -> RunPlan:
-        target = Target(self.service, _desired(wanted))
         policy = Policy(datetime.now(UTC).date())
-        plans = await reconcile.plan([target], policy, Silence())
+        with database.read(self.ledger) as connection:
+            target = Target(self.service, _desired(wanted), partial(_recalled, connection))
+            plans = await reconcile.plan([target], policy, Silence())
         return RunPlan(InventoryInfo(len(wanted), "sha256:0"), datetime.now(UTC), plans)
 
     async def apply(self, run_plan: RunPlan, *, batch_size: int = 25, at_once: int = 4) -> Report:
-        sending = Sending(batch_size, at_once, asyncio.Event(), lambda: datetime.now(UTC))
-        return await reconcile.carry_out_all("run-1", run_plan, {"fota": self.service}, sending, Silence())
+        self.runs += 1
+        run = f"run-{self.runs}"
+        with book.opened(self.ledger, run, _now) as opened:
+            opened.begin("apply", run_plan.inventory)
+            for planned in run_plan.planned:
+                opened.undertake(planned, set(), run_plan.inventory, _no_mark)
+            sending = Sending(batch_size, at_once, asyncio.Event(), _now, opened)
+            report = await reconcile.carry_out_all(run, run_plan, {"fota": self.service}, sending, Silence())
+            opened.finish(report, 0)
+        self.assert_history_accounts_for(report)
+        return report
+
+    def assert_history_accounts_for(self, report: Report) -> None:
+        """Every action that was sent has one row, which says what the report says."""
+        with database.read(self.ledger) as connection:
+            assert connection is not None
+            kept = Counter(
+                (row.device, row.verb, row.outcome, row.reason, row.service, row.in_flight)
+                for row in history.rows(connection, Wanted(run=report.run))
+            )
+        assert kept == Counter(
+            (each.action.device, each.action.verb, each.kind, each.reason, each.service, False)
+            for pool in report.pools
+            for each in pool.outcomes
+        )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _no_mark(_: DeviceId) -> str:
+    return ""
+
+
+def _recalled(connection: Connection | None, observed: Observed) -> Memory:
+    return Memory() if connection is None else memory.recall(connection, POOL, observed, _no_mark, _now())
 
 
 def _desired(wanted: Sequence[str]) -> Desired:
@@ -107,7 +158,8 @@ async def desk_at(*, cursors: int = 4, **options: object) -> AsyncIterator[Desk]
         running(SimulatorOptions(**options)) as simulator,  # type: ignore[arg-type]  # keywords of many types
         client.writing(simulator.url, BOUNDS, CREDENTIALS, {}) as writer,
     ):
-        yield Desk(simulator, FotaService(POOL, writer, cursors=cursors))
+        with TemporaryDirectory() as folder:
+            yield Desk(simulator, FotaService(POOL, writer, cursors=cursors), Path(folder, "ledger.db"))
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -12,7 +12,6 @@ from core_worlds import LATER, NOW, POLICY, TODAY, World, desired, devices, obse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from licensesync import guard
 from licensesync.model import (
     Action,
     Capacity,
@@ -259,7 +258,7 @@ def test_the_forecast_counts_what_is_assigned_removed_and_served_from_what_remov
 
 def test_the_forecast_of_refused_removals_lets_those_wait_who_need_them() -> None:
     made = simple(desired(A, B), observed(*devices(8, 9), free=1))
-    refused = guard.judge(made, removed_in_past_day=10_000)
+    refused = worlds.judged(made, removed_in_past_day=10_000)
     assert refused.refusal is not None
     assert refused.forecast == Forecast(assigned=3, free=0, waiting=1)
 
@@ -271,7 +270,7 @@ def test_the_forecast_never_has_less_than_nothing_free() -> None:
 def test_the_verdict_of_a_run_is_the_first_that_applies() -> None:
     in_step = Plan(pool(), Capacity(1, 1))
     changes = simple(desired(A), observed(free=1))
-    refused = guard.judge(simple(desired(), observed(A)))
+    refused = worlds.judged(simple(desired(), observed(A)))
     unread = Unread(pool(), Reading.PARTIAL, "a page is missing")
     assert run_plan().verdict is PlanVerdict.IN_STEP
     assert run_plan(in_step, changes).verdict is PlanVerdict.CHANGES
@@ -311,7 +310,7 @@ def test_the_verdict_of_a_pool_in_a_report_is_the_first_that_applies() -> None:
 def test_a_device_that_was_not_served_makes_a_run_incomplete(kind: OutcomeKind) -> None:
     report = PoolReport(Plan(pool(), Capacity(1, 1)), (ended(OutcomeKind.DONE), ended(kind)))
     assert report.verdict is RunVerdict.INCOMPLETE
-    assert (report.count(kind), report.count(OutcomeKind.DONE)) == (1, 1)
+    assert (report.counts[kind], report.counts[OutcomeKind.DONE]) == (1, 1)
 
 
 def test_a_run_that_was_declined_is_refused_whatever_its_pools_say() -> None:
@@ -492,7 +491,7 @@ def test_a_plan_hash_changes_with_any_pool_account_verb_or_device(other: Plan) -
 
 def test_a_plan_has_one_hash_whether_its_removals_are_refused_or_not() -> None:
     made = simple(desired(A, B, C), observed(*devices(*range(10, 30)), free=2))
-    refused = guard.judge(made)
+    refused = worlds.judged(made)
     assert refused.refusal is not None
     assert run_plan(refused).hash == run_plan(made).hash
 

@@ -64,6 +64,8 @@ fota: changes
   fota, account 0642233522-00001, mode full
   9000 licenses: 998 → 998 assigned, 8002 → 8002 free, 1 waiting
   1 to remove, 1 to assign, 1 held, 990 kept, 4 foreign
+  1 device will wait for a license (what is free goes to 1 before): priority 0:
+  1 of chicago-meters
   1 to remove
     - 990000000000007  not in the inventory
   1 to assign

@@ -79,7 +79,7 @@ def test_the_documented_settings_are_the_defaults(tmp_path: Path) -> None:
     assert complete.pools["fota"] == smallest.pools["fota"]
     assert complete.callbacks == Callbacks("https://callbacks.example.com/thingspace")
     assert smallest.callbacks is None
-    assert smallest.keep is None
+    assert smallest.keep == timedelta(days=400)
 
 
 def test_pools_stand_in_the_order_of_the_settings(tmp_path: Path) -> None:
@@ -387,9 +387,9 @@ def test_the_ledger_is_by_default_in_the_state_folder_else_beside_the_settings(t
     read = loaded(tmp_path, SMALLEST)
     written = loaded(tmp_path, SMALLEST + "ledger: sqlite:////a/b.db")
 
-    assert read.ledger_url({}) == f"sqlite:///{tmp_path}/licensesync.db"
-    assert read.ledger_url({"STATE_DIRECTORY": "/var/lib/x:/other"}) == "sqlite:////var/lib/x/ledger.db"
-    assert written.ledger_url({"STATE_DIRECTORY": "/var/lib/x"}) == "sqlite:////a/b.db"
+    assert read.ledger_path({}) == tmp_path / "licensesync.db"
+    assert read.ledger_path({"STATE_DIRECTORY": "/var/lib/x:/other"}) == Path("/var/lib/x/ledger.db")
+    assert written.ledger_path({"STATE_DIRECTORY": "/var/lib/x"}) == Path("/a/b.db")
 
 
 def test_the_settings_file_is_looked_for_in_the_documented_order(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
@@ -15,8 +15,7 @@ from core_worlds import LATER, NOW, POLICY, device, devices, pool
 from hypothesis import given
 from hypothesis import strategies as st
 
-from licensesync import guard
-from licensesync.errors import BatchRejected, IncompleteObservation, LoginRejected, Unreachable
+from licensesync.errors import BatchRejected, IncompleteObservation, LedgerError, LoginRejected, Unreachable
 from licensesync.model import (
     Action,
     Capacity,
@@ -61,6 +60,8 @@ class Service:
     uncounted: bool = False
     blind: bool = False
     hidden: set[DeviceId] = field(default_factory=set)
+    readable: bool = False
+    readings: int = 0
     before_batch: Callable[[Sequence[Action]], None] = lambda _: None
     batches: list[tuple[Action, ...]] = field(default_factory=list)
     look_ups: list[tuple[DeviceId, ...]] = field(default_factory=list)
@@ -87,6 +88,14 @@ class Service:
         if self.blind:
             raise Unreachable("no answer")
         return {each: each in self.holders for each in devices if each not in self.hidden}
+
+    async def observe(self, known: Collection[DeviceId], progress: Callable[[int, int | None], None]) -> Observed:
+        del known, progress
+        self.readings += 1
+        await asyncio.sleep(0)
+        if not self.readable:
+            raise IncompleteObservation("a page cannot be read")
+        return Observed(frozenset(self.holders), Capacity(self.total, len(self.holders)))
 
     @property
     def sent(self) -> list[Action]:
@@ -118,6 +127,26 @@ class Listener:
         self.settlements.append(outcomes)
 
 
+@dataclass
+class Pages:
+    """A record in memory: what was kept before and after each batch; `full` after so many batches."""
+
+    before: list[tuple[Action, ...]] = field(default_factory=list)
+    after: list[tuple[tuple[Action, ...], tuple[Outcome, ...]]] = field(default_factory=list)
+    full: int | None = None
+    full_after: int | None = None
+
+    def sent(self, _: Pool, batch: Sequence[Action]) -> None:
+        if self.full is not None and len(self.before) >= self.full:
+            raise LedgerError("the disk is full")
+        self.before.append(tuple(batch))
+
+    def settled(self, _: Pool, batch: Sequence[Action], outcomes: Sequence[Outcome]) -> None:
+        if self.full_after is not None and len(self.after) >= self.full_after:
+            raise LedgerError("the disk is full")
+        self.after.append((tuple(batch), tuple(outcomes)))
+
+
 def answer(kind: OutcomeKind, reason: OutcomeReason | None = None) -> Answer:
     return lambda action: Outcome(action, kind, NOW, reason, "its own words")
 
@@ -130,8 +159,9 @@ async def carried_out(
     at_once: int = 1,
     stop: asyncio.Event | None = None,
     listener: Listener | None = None,
+    pages: Pages | None = None,
 ) -> PoolReport:
-    sending = Sending(size, at_once, stop or asyncio.Event(), lambda: NOW)
+    sending = Sending(size, at_once, stop or asyncio.Event(), lambda: NOW, pages or Pages())
     return await carry_out(made, service, sending, listener or Listener())
 
 
@@ -249,7 +279,7 @@ async def test_a_refused_plan_sends_no_removal_and_keeps_all_its_assignments() -
         Memory(),
     )
     service = Service(pool(), total=4, holders=set(devices(7, 8)))
-    report = await carried_out(guard.judge(made), service)
+    report = await carried_out(worlds.judged(made), service)
     assert {action.verb for action in service.sent} == {Verb.ASSIGN}
     assert service.holders == set(devices(7, 8, 1, 2))
     assert reasons(report) == {
@@ -419,7 +449,7 @@ async def test_a_batch_of_bad_devices_alone_takes_fewer_calls_than_twice_its_dev
     made = planned(*worlds.removals(count))
     report = await carried_out(made, service, size=100)
     assert len(service.batches) == 2 * count - 1
-    assert report.count(REJECTED) == count
+    assert report.counts[REJECTED] == count
     assert_every_action_has_one_end(made, report)
 
 
@@ -645,7 +675,7 @@ def test_whatever_the_service_does_every_action_has_exactly_one_outcome_or_is_he
 ) -> None:
     chance, stop = Random(seed), asyncio.Event()
     limited = replace(world.pool, limits=limits)
-    made = guard.judge(plan(limited, world.desired, world.observed, world.policy, world.memory))
+    made = worlds.judged(plan(limited, world.desired, world.observed, world.policy, world.memory))
     odd = [each for each in worlds.FLEET if chance.random() < 0.4]
     service = Service(
         limited,
@@ -677,7 +707,7 @@ def test_carried_out_by_a_good_service_a_plan_leaves_nothing_for_the_next_run(wo
     desired = replace(world.desired, wanted=world.desired.wanted or dict.fromkeys([device(0)]))
     if device(0) not in desired.entries:
         desired = worlds.desired(device(0))
-    made = guard.judge(plan(everything, desired, world.observed, world.policy, Memory(managed=world.memory.managed)))
+    made = worlds.judged(plan(everything, desired, world.observed, world.policy, Memory(managed=world.memory.managed)))
     service = Service(everything, world.observed.capacity.total, set(world.observed.holders))
     report = asyncio.run(carried_out(made, service))
     seen = Observed(frozenset(service.holders), Capacity(service.total, len(service.holders)))

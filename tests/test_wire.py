@@ -714,6 +714,7 @@ def test_no_retry_after_at_all_crashes(written: str) -> None:
         (SENTINEL, None),
         ("01/01/1900 0:0:0", None),
         ("1900-01-01T00:00:00Z", None),
+        ("0001-01-01 00:00:00 +0000 UTC", None),
         ("2017-13-29T16:03:42Z", None),
         ("2017-11-29T16:03:42+02:00", None),
         ("tomorrow", None),

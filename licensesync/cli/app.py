@@ -14,11 +14,15 @@ from licensesync.cli import streams
 from licensesync.cli.apply import apply
 from licensesync.cli.check import check
 from licensesync.cli.demo import demo
+from licensesync.cli.history import history
+from licensesync.cli.import_ import import_
 from licensesync.cli.options import ExitCode, Globals, LogFormat, LogLevel
 from licensesync.cli.plan import plan
+from licensesync.cli.quarantine import quarantine
 from licensesync.cli.schema import schema
 from licensesync.cli.simulate import simulate
-from licensesync.errors import LicenseSyncError, ProblemsError
+from licensesync.cli.status import status
+from licensesync.errors import LicenseSyncError, Locked, ProblemsError
 
 app = typer.Typer(
     name="licensesync",
@@ -28,8 +32,9 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help starts in a third of the time
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (check, plan, apply, schema, simulate, demo):
-    app.command()(command)
+for command in (check, plan, apply, import_, status, history, schema, simulate, demo):
+    app.command(command.__name__.rstrip("_"))(command)  # `import` is a word of Python
+app.add_typer(quarantine)
 
 
 def _show_version(*, wanted: bool) -> None:
@@ -73,7 +78,7 @@ def _code_of(arguments: list[str]) -> int:
         return ExitCode.UNUSABLE
     except LicenseSyncError as error:
         _say(f"licensesync: {error}")
-        return ExitCode.UNUSABLE
+        return ExitCode.LOCKED if isinstance(error, Locked) else ExitCode.UNUSABLE
     except OSError as error:
         _say(f"licensesync: {error.strerror or error}")
         return ExitCode.UNUSABLE

@@ -5,11 +5,15 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from licensesync.cli.options import Out, Pools, hash_digits
+
+if TYPE_CHECKING:
+    from licensesync.reviewed import Reviewed
 
 
 class ReportFormat(StrEnum):
@@ -24,6 +28,7 @@ class Wish:
     form: ReportFormat
     yes: bool
     plan_hash: str | None
+    reviewed: Reviewed | None
     removals: bool
     allowed: tuple[str, ...]
 
@@ -37,6 +42,10 @@ def apply(
     plan_hash: Annotated[
         str | None, typer.Option(metavar="HASH", help="Apply only if a fresh plan has this hash.")
     ] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Apply only the plan that plan --out wrote there; else say what changed."),
+    ] = None,
     pool: Pools = None,
     no_removals: Annotated[bool, typer.Option("--no-removals", help="Hold every removal.")] = False,
     allow_removals: Annotated[
@@ -48,7 +57,8 @@ def apply(
     if not yes and not sys.stdin.isatty():
         raise typer.BadParameter("there is no terminal to ask on; write --yes")
     expected = hash_digits(plan_hash) if plan_hash is not None else None
-    wish = Wish(form, yes, expected, not no_removals, tuple(map(hash_digits, allow_removals or ())))
+    reviewed = _reviewed(plan) if plan is not None else None
+    wish = Wish(form, yes, expected, reviewed, not no_removals, tuple(map(hash_digits, allow_removals or ())))
 
     from licensesync.cli import composition, output, run
     from licensesync.cli.exit_codes import of_report
@@ -61,3 +71,14 @@ def apply(
     output.save(out, json.report(report, code))
     output.print_report(report, code, form)
     raise typer.Exit(code)
+
+
+def _reviewed(path: Path) -> Reviewed:
+    from licensesync import reviewed
+
+    try:
+        return reviewed.read(path.read_bytes())
+    except OSError as error:
+        raise typer.BadParameter(f"--plan {path}: {error.strerror}; name a file that plan --out wrote") from None
+    except ValueError as error:
+        raise typer.BadParameter(f"--plan {path} is no plan ({error}); name a file that plan --out wrote") from None

@@ -7,8 +7,9 @@ import sys
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Protocol
 
 import typer
 
@@ -17,24 +18,35 @@ from licensesync.cli.options import Globals, LogFormat
 from licensesync.credentials import Credentials, credentials
 from licensesync.errors import IncompleteObservation
 from licensesync.inventory import Inventory
+from licensesync.journal import RunJournal
 from licensesync.model import DeviceId, InventoryInfo, Memory, Observed, Policy, Pool, Product, Reading, RunPlan
 from licensesync.reconcile import Journal, LicenseService, Observer, Target
 from licensesync.settings import Settings, StatusCall, ThingSpace
 from licensesync.thingspace import client
 from licensesync.thingspace.client import Client, Reader
-from licensesync.thingspace.fota import FotaReader, FotaService
+from licensesync.thingspace.fota import FotaLister, FotaReader, FotaService
 from licensesync.thingspace.fota_calls import StatusForm
+from licensesync.thingspace.login import Login, NoRejections, Rejections
 from licensesync.thingspace.transport import Bounds
 
 
 @dataclass(frozen=True)
-class Pass:
-    """What one pass is about: the settings, the pools that were chosen, the inventory and who asks."""
+class Written:
+    """What people wrote: the settings, the pools that were chosen of them, and the inventory."""
 
     settings: Settings
     pools: tuple[Pool, ...]
     inventory: Inventory
     info: InventoryInfo
+
+    def asked_by(self, who: Credentials) -> Pass:
+        return Pass(self.settings, self.pools, self.inventory, self.info, who)
+
+
+@dataclass(frozen=True)
+class Pass(Written):
+    """What one pass is about: what people wrote, and who asks."""
+
     credentials: Credentials
 
 
@@ -43,6 +55,11 @@ def prepare(options: Globals, pool_names: Collection[str] | None, git_ref: str |
 
     With `git_ref` the inventory is that of a commit, else the one that is checked out.
     """
+    return written(options, pool_names, git_ref).asked_by(credentials(os.environ))
+
+
+def written(options: Globals, pool_names: Collection[str] | None, git_ref: str | None = None) -> Written:
+    """The same without credentials, for what is known before the service is asked."""
     journal.configure(as_json=_logs_as_json(options), level=options.log_level)
     found = settings.load(settings.find(options.settings, os.environ, Path.cwd()))
     pools = _chosen(found.pools, pool_names or ())
@@ -54,7 +71,23 @@ def prepare(options: Globals, pool_names: Collection[str] | None, git_ref: str |
         tree = provenance.at_commit(path, git_ref, base)
         loaded = inventory.load_from(tree, found.pools)
         info = replace(loaded.info, commit=tree.commit)
-    return Pass(found, pools, loaded, info, credentials(os.environ))
+    return Written(found, pools, loaded, info)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What an import is about: the settings, the pools that were chosen and who asks; no inventory is needed."""
+
+    settings: Settings
+    pools: tuple[Pool, ...]
+    credentials: Credentials
+
+
+def survey(options: Globals, pool_names: Collection[str] | None) -> Survey:
+    """All that an import needs before it asks the service anything. Raises what is wrong with any of it."""
+    journal.configure(as_json=_logs_as_json(options), level=options.log_level)
+    found = settings.load(settings.find(options.settings, os.environ, Path.cwd()))
+    return Survey(found, _chosen(found.pools, pool_names or ()), credentials(os.environ))
 
 
 def named_at(work: Pass, ref: str) -> Mapping[str, Memory]:
@@ -67,14 +100,18 @@ def named_at(work: Pass, ref: str) -> Mapping[str, Memory]:
 
 
 async def plan(
-    work: Pass, observers: Mapping[str, Observer], policy: Policy, journal: Journal, memory: Mapping[str, Memory]
+    work: Pass,
+    observers: Mapping[str, Observer],
+    policy: Policy,
+    journal: Journal,
+    recall: Mapping[str, Callable[[Observed], Memory]],
 ) -> RunPlan:
-    """The plan of the chosen pools, read just now."""
+    """The plan of the chosen pools, read just now; `recall` has what is remembered of each, if anything is."""
     targets = [
         Target(
             observers.get(pool.name) or Unsupported(pool),
             work.inventory.desired(pool, policy.today),
-            memory.get(pool.name, Memory()),
+            recall.get(pool.name, reconcile.nothing_remembered),
         )
         for pool in work.pools
     ]
@@ -82,30 +119,61 @@ async def plan(
     return RunPlan(work.info, made_at, await reconcile.plan(targets, policy, journal))
 
 
+def warn_of_ended_approvals(work: Pass, told: RunJournal) -> None:
+    """Tells of approvals whose day has come."""
+    today = datetime.now(UTC).date()
+    for approval in work.inventory.approvals:
+        if not guard.in_force(approval, today):
+            told.approval_ended(approval)
+
+
 def policy(work: Pass, *, removals: bool = True, allowed: Collection[str] = ()) -> Policy:
     """Today's policy: what the inventory approves and what the command line lets pass."""
-    today = datetime.now(UTC).date()
-    return Policy(today, removals, guard.in_force(work.inventory.approvals, today) | frozenset(allowed))
+    return Policy(datetime.now(UTC).date(), removals, work.inventory.approvals, frozenset(allowed))
 
 
 @asynccontextmanager
 async def observers(work: Pass) -> AsyncIterator[Mapping[str, Observer]]:
     """What can read each pool, and has no way to write."""
     thingspace = work.settings.thingspace
-    async with client.reading(thingspace.url, _bounds(thingspace), work.credentials, os.environ) as reader:
+    rejections = _rejections(work.settings, work.credentials)
+    async with client.reading(thingspace.url, _bounds(thingspace), work.credentials, os.environ, rejections) as reader:
         yield {p.name: READERS[p.product](p, reader, thingspace) for p in work.pools if p.product in READERS}
+
+
+class Lister(Observer, Protocol):
+    """What can say who holds a license of a pool, and since when."""
+
+    @property
+    def since(self) -> Mapping[DeviceId, date]:
+        """The day (UTC) of the assignment, for the devices that were observed and of which it is recorded."""
+        ...
+
+
+@asynccontextmanager
+async def listers(work: Survey) -> AsyncIterator[tuple[Lister, ...]]:
+    """What can list each pool, all of them of products in `LISTERS`; it has no way to write."""
+    thingspace = work.settings.thingspace
+    rejections = _rejections(work.settings, work.credentials)
+    async with client.reading(thingspace.url, _bounds(thingspace), work.credentials, os.environ, rejections) as reader:
+        yield tuple(LISTERS[pool.product](pool, reader, thingspace) for pool in work.pools)
 
 
 @asynccontextmanager
 async def services(work: Pass) -> AsyncIterator[Mapping[str, LicenseService]]:
     """What can read and write each pool."""
     thingspace = work.settings.thingspace
-    async with client.writing(thingspace.url, _bounds(thingspace), work.credentials, os.environ) as writer:
+    rejections = _rejections(work.settings, work.credentials)
+    async with client.writing(thingspace.url, _bounds(thingspace), work.credentials, os.environ, rejections) as writer:
         yield {p.name: WRITERS[p.product](p, writer, thingspace) for p in work.pools if p.product in WRITERS}
 
 
 def _fota_reader(pool: Pool, reader: Reader, thingspace: ThingSpace) -> Observer:
     return FotaReader(pool, reader, cursors=thingspace.concurrency, form=_form(thingspace))
+
+
+def _fota_lister(pool: Pool, reader: Reader, thingspace: ThingSpace) -> Lister:
+    return FotaLister(pool, reader, cursors=thingspace.concurrency, form=_form(thingspace))
 
 
 def _fota_service(pool: Pool, writer: Client, thingspace: ThingSpace) -> LicenseService:
@@ -114,6 +182,7 @@ def _fota_service(pool: Pool, writer: Client, thingspace: ThingSpace) -> License
 
 
 READERS: Mapping[Product, Callable[[Pool, Reader, ThingSpace], Observer]] = {Product.FOTA: _fota_reader}
+LISTERS: Mapping[Product, Callable[[Pool, Reader, ThingSpace], Lister]] = {Product.FOTA: _fota_lister}
 WRITERS: Mapping[Product, Callable[[Pool, Client, ThingSpace], LicenseService]] = {Product.FOTA: _fota_service}
 
 
@@ -132,6 +201,19 @@ class Unsupported:
 def _form(thingspace: ThingSpace) -> StatusForm | None:
     status = thingspace.fota.status
     return None if status is StatusCall.AUTO else StatusForm(status)
+
+
+def _rejections(found: Settings, given: Credentials) -> Rejections:
+    """What the ledger, if there is one, remembers of logins with these very credentials."""
+    path = found.ledger_path(os.environ)
+    if not path.exists():
+        return NoRejections()
+    from licensesync.ledger.logins import RejectedLogins
+
+    url = found.thingspace.url
+    application = f"{url}\n{given.key}\n{given.secret}"
+    user = f"{url}\n{given.username}\n{given.password}"
+    return RejectedLogins(path, {Login.APPLICATION: application, Login.USER: user})
 
 
 def _bounds(thingspace: ThingSpace) -> Bounds:

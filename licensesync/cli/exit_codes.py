@@ -19,7 +19,7 @@ def of_plan(run_plan: RunPlan, *, detailed: bool = False) -> ExitCode:
 
 def of_report(report: Report) -> ExitCode:
     """The code that a run ends with; devices that are merely held do not change it."""
-    if any(pool.credentials_rejected for pool in report.pools):
+    if report.unrecorded or any(pool.credentials_rejected or pool.unrecorded for pool in report.pools):
         return ExitCode.UNUSABLE
     if report.verdict is RunVerdict.UNREAD:
         return ExitCode.UNREAD

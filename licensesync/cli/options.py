@@ -20,6 +20,7 @@ class ExitCode(IntEnum):
     REFUSED = 3
     UNREAD = 4
     UNFINISHED = 5
+    LOCKED = 6
     USAGE = 64
     INTERRUPTED = 130
 

@@ -13,6 +13,7 @@ from licensesync.cli.streams import print_result
 from licensesync.errors import LicenseSyncError
 from licensesync.model import Report, RunPlan
 from licensesync.render import json, markdown, text
+from licensesync.render.page import MIN_WIDTH, Page
 
 
 def text_plan(run_plan: RunPlan, stream_is_terminal: bool) -> str:  # noqa: FBT001 - the one thing that it depends on
@@ -39,28 +40,58 @@ def print_report(report: Report, exit_code: ExitCode, form: str) -> None:
         print_result(told.encode())
 
 
-def must_be_writable(path: Path | None) -> None:
-    """Raises before any work is done for a file that could not be written after it."""
+def page() -> Page:
+    """What text on standard output is written on."""
+    on_terminal = sys.stdout.isatty()
+    return Page(_coloured(on_terminal), max(_width(on_terminal), MIN_WIDTH))
+
+
+def must_be_writable(path: Path | None, option: str = "--out") -> None:
+    """Raises before any work is done for a file that could not be written after it; `option` named the file."""
     if path is None:
         return
     folder = path.absolute().parent
     if path.is_dir() or not folder.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
-        raise LicenseSyncError(f"--out {path}: this file cannot be written; name one in a folder that exists")
+        raise LicenseSyncError(f"{option} {path}: this file cannot be written; name one in a folder that exists")
 
 
-def save(path: Path | None, document: bytes) -> None:
-    """The document in the file, whole or not at all where the file is a regular one."""
+def must_be_new(path: Path | None, option: str) -> None:
+    """Raises for a file that has contents which a new file would replace."""
+    if path is not None and (path.is_file() or (path.is_symlink() and not path.exists())):
+        raise _exists(path, option)
+
+
+def save(path: Path | None, document: bytes, option: str = "--out", *, replacing: bool = True) -> None:
+    """The document in the file, whole or not at all where the file is a regular one.
+
+    Unless `replacing`, a file that has come to be there meanwhile stays as it is, and this raises.
+    """
     if path is None:
         return
     try:
         if path.exists() and not path.is_file():
             path.write_bytes(document)
-            return
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
-        draft.write_bytes(document)
-        draft.replace(path)
+        else:
+            _save_whole(Path(os.path.realpath(path)), document, replacing=replacing)
+    except FileExistsError:
+        raise _exists(path, option) from None
     except OSError as error:
-        raise LicenseSyncError(f"--out {path}: {error.strerror}") from error
+        raise LicenseSyncError(f"{option} {path}: {error.strerror}") from error
+
+
+def _save_whole(path: Path, document: bytes, *, replacing: bool) -> None:
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        draft.write_bytes(document)
+        if not replacing:
+            path.touch(exist_ok=False)  # from here on the name is ours: nobody's file is replaced
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _exists(path: Path, option: str) -> LicenseSyncError:
+    return LicenseSyncError(f"{option} {path}: this file exists and stays as it is; name another, or write --force")
 
 
 def _coloured(terminal: bool) -> bool:  # noqa: FBT001 - as above

@@ -13,7 +13,8 @@ from licensesync.cli.options import Out, Pools
 
 if TYPE_CHECKING:
     from licensesync.cli.composition import Pass
-    from licensesync.model import Memory, RunPlan
+    from licensesync.cli.ledger import Recall
+    from licensesync.model import RunPlan
 
 
 class PlanFormat(StrEnum):
@@ -41,23 +42,26 @@ def plan(
     """Show what would change: reads, compares, prints. Never writes to ThingSpace."""
     import asyncio
 
-    from licensesync.cli import composition, exit_codes, output
+    from licensesync.cli import composition, exit_codes, ledger, output
     from licensesync.render import json
 
     work = composition.prepare(context.obj, pool, git_ref)
-    memory = composition.named_at(work, base) if base is not None else {}
+    named = composition.named_at(work, base) if base is not None else {}
     output.must_be_writable(out)
-    run_plan = asyncio.run(_planned(work, memory))
+    with ledger.remembered(work, named) as recall:
+        run_plan = asyncio.run(_planned(work, recall))
     output.save(out, json.plan(run_plan))
     output.print_plan(run_plan, form)
     raise typer.Exit(exit_codes.of_plan(run_plan, detailed=detailed_exitcode))
 
 
-async def _planned(work: Pass, memory: Mapping[str, Memory]) -> RunPlan:
+async def _planned(work: Pass, recall: Mapping[str, Recall]) -> RunPlan:
     from licensesync.cli import composition
     from licensesync.cli.progress import progress_on
     from licensesync.journal import RunJournal
 
     with progress_on(sys.stderr) as shown:
         async with composition.observers(work) as observers:
-            return await composition.plan(work, observers, composition.policy(work), RunJournal(shown), memory)
+            journal = RunJournal(shown)
+            composition.warn_of_ended_approvals(work, journal)
+            return await composition.plan(work, observers, composition.policy(work), journal, recall)

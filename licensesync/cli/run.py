@@ -8,18 +8,22 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 import typer
 
-from licensesync import guard, reconcile
-from licensesync.cli import composition, output
+from licensesync import guard, reconcile, reviewed
+from licensesync.cli import composition, ledger, output
 from licensesync.cli.apply import Wish
 from licensesync.cli.composition import Pass
 from licensesync.cli.exit_codes import of_report
 from licensesync.cli.progress import progress_on
+from licensesync.errors import LedgerError
 from licensesync.journal import RunJournal
-from licensesync.model import Report, RunPlan
+from licensesync.ledger.book import Book
+from licensesync.model import Memory, Observed, Pool, Report, RunPlan
 from licensesync.submission import Sending
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -27,43 +31,81 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def planned_and_carried_out(work: Pass, wish: Wish) -> Report:
     """What became of the plan: carried out, or declined where it was not the one that was meant."""
+    run = _new_run()
     try:
-        return asyncio.run(_run(work, wish))
+        with ledger.kept(work, run, "apply") as book:
+            return asyncio.run(_run(work, wish, book))
     except asyncio.CancelledError:
         _say("stopped at once: what became of the batches in flight is not known; the next run finds out")
         raise typer.Abort from None
 
 
-async def _run(work: Pass, wish: Wish) -> Report:
-    run = _new_run()
+async def _run(work: Pass, wish: Wish, book: Book) -> Report:
+    run = book.run
     settings = work.settings.thingspace
     async with composition.services(work) as services:
         with progress_on(sys.stderr) as shown:
             journal = RunJournal(shown, run=run)
             policy = composition.policy(work, removals=wish.removals, allowed=wish.allowed)
             journal.started(work.info)
-            run_plan = await composition.plan(work, services, policy, journal, {})
+            composition.warn_of_ended_approvals(work, journal)
+            recall = {pool.name: partial(_recalled, work, book, journal, pool) for pool in work.pools}
+            run_plan = await composition.plan(work, services, policy, journal, recall)
         _warn_of_unused(wish, run_plan)
         if not _agreed(run_plan, wish):
             report = reconcile.decline_all(run, run_plan, datetime.now(UTC))
         else:
+            for planned in run_plan.planned:
+                pool = planned.pool
+                book.undertake(planned, work.inventory.named(pool), work.info, partial(work.inventory.mark, pool))
             with progress_on(sys.stderr) as shown, _stopping_on_signals() as stop:
                 journal = RunJournal(shown, run=run)
-                sending = Sending(settings.batch_size, settings.concurrency, stop, lambda: datetime.now(UTC))
+                sending = Sending(settings.batch_size, settings.concurrency, stop, lambda: datetime.now(UTC), book)
                 report = await reconcile.carry_out_all(run, run_plan, services, sending, journal)
+    report = _recorded(work, book, report)
     journal.finished(report, of_report(report))
+    return report
+
+
+def _recalled(work: Pass, book: Book, journal: RunJournal, pool: Pool, observed: Observed) -> Memory:
+    """What is remembered of a pool, once this reading has settled what earlier runs left open."""
+    for earlier in book.settle_earlier(pool, observed):
+        journal.proved(pool, earlier.outcome, earlier.run, never_told=earlier.never_told)
+    return book.recall(pool, observed, partial(work.inventory.mark, pool))
+
+
+def _recorded(work: Pass, book: Book, report: Report) -> Report:
+    try:
+        book.finish(report, of_report(report))
+        book.prune(work.settings.keep)
+    except LedgerError as error:
+        _say(f"licensesync: {error}")
+        return replace(report, unrecorded=True)
     return report
 
 
 def _agreed(run_plan: RunPlan, wish: Wish) -> bool:
     """Whether this plan is the one that is meant, by its hash or by the word of a person who sees it."""
-    if wish.plan_hash is not None and not run_plan.hash.removeprefix("sha256:").startswith(wish.plan_hash):
-        _say(f"the plan has changed: it is {run_plan.hash} now, not {wish.plan_hash}…; nothing was done. Plan again")
+    if stale := _stale(run_plan, wish):
+        _say(output.text_plan(run_plan, sys.stderr.isatty()))
+        _say("\n".join(stale))
         return False
     if wish.yes or not any(planned.actions for planned in run_plan.planned):
         return True
     _say(output.text_plan(run_plan, sys.stderr.isatty()))
     return _confirmed()
+
+
+def _stale(run_plan: RunPlan, wish: Wish) -> list[str]:
+    """What to say where the plan is not the one that was reviewed."""
+    digits = run_plan.hash.removeprefix("sha256:")
+    if wish.reviewed and wish.reviewed.hash != run_plan.hash:
+        changed = reviewed.changes(wish.reviewed, run_plan)
+        return [f"the plan has changed since it was reviewed, and is {run_plan.hash} now; nothing was done", *changed]
+    if wish.plan_hash is not None and not digits.startswith(wish.plan_hash):
+        words = f"the plan has changed: it is {run_plan.hash} now (above), not {wish.plan_hash}…; nothing was done. "
+        return [f"{words}Review it and give its hash; plan --out FILE and apply --plan FILE also tell what changed"]
+    return []
 
 
 def _confirmed() -> bool:

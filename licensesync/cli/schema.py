@@ -16,6 +16,7 @@ class Document(StrEnum):
     INVENTORY = "inventory"
     PLAN = "plan"
     REPORT = "report"
+    STATUS = "status"
 
 
 def schema(name: Annotated[Document, typer.Argument(help="Which document the schema describes.")]) -> None:
@@ -36,5 +37,7 @@ def _schema(name: Document) -> object:
             return rendered.plan_schema()
         case Document.REPORT:
             return rendered.report_schema()
+        case Document.STATUS:
+            return rendered.status_schema()
         case _:
             assert_never(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from typing import TextIO
 
 from licensesync.errors import LicenseSyncError
@@ -17,13 +18,19 @@ def open_what_is_closed() -> None:
 
 
 def print_result(result: bytes) -> None:
-    """These bytes, UTF-8, as whole lines on standard output.
+    """These bytes, UTF-8, as whole lines on standard output; see `print_parts`."""
+    print_parts([result if result.endswith(b"\n") else result + b"\n"])
+
+
+def print_parts(parts: Iterable[bytes]) -> None:
+    """These bytes on standard output, each part before the next one is made.
 
     A reader that has gone away wanted no more; anything else that goes wrong raises LicenseSyncError.
     """
     try:
         sys.stdout.flush()
-        sys.stdout.buffer.write(result if result.endswith(b"\n") else result + b"\n")
+        for part in parts:
+            sys.stdout.buffer.write(part)
         sys.stdout.buffer.flush()
     except BrokenPipeError:
         _lead_nowhere(sys.stdout)

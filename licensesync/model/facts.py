@@ -23,6 +23,19 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class LineCommit:
+    """The last commit that changed a line, as it was recorded; `commit` alone is None for a line not committed yet.
+
+    `at` is when its author wrote it (UTC), None where the commit has no sensible time.
+    """
+
+    commit: str | None
+    author: str = ""
+    at: datetime | None = None
+    summary: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """What is wrong at a place, and what to write instead."""
 
@@ -57,6 +70,11 @@ class Pool:
     sku: str | None = None
     others: int = 0
     irrevocable: bool = False
+
+    @property
+    def licenses(self) -> str:
+        """Whose licenses of what these are, whatever name the pool is given."""
+        return " ".join(filter(None, (self.product, self.account, self.sku)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,20 +142,42 @@ class Observed:
 class Policy:
     """What one pass goes by: the day (UTC) that it plans for, whether removals are wanted, which sets of them pass.
 
-    `allowed` holds hashes of refusals, or their first digits, at least eight, in lower case.
+    `approvals` are those of the inventory, ended ones too; `allowed` holds what the command line lets pass once:
+    hashes of refusals, or their first digits, at least eight, in lower case.
     """
 
     today: date
     removals: bool = True
+    approvals: tuple[Approval, ...] = ()
     allowed: AbstractSet[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
+class ApprovalUse:
+    """An approval that let removals pass in an earlier run: whose set it was, and what of it is left to remove.
+
+    `reason` and `until` are those of the entry in the inventory, by which it is known again.
+    """
+
+    digest: str
+    reason: str
+    until: date | None
+    used_at: datetime
+    size: int
+    left: AbstractSet[DeviceId]
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
-    """What is remembered from earlier runs and bears on a plan."""
+    """What is remembered from earlier runs and bears on a plan, in the light of what was observed.
+
+    `pending` devices have an assignment that the service accepted and has not carried out yet: it will take a license.
+    """
 
     managed: AbstractSet[DeviceId] = frozenset()
     quarantined: Mapping[DeviceId, datetime] = field(default_factory=dict)
     in_flight: Mapping[DeviceId, datetime | None] = field(default_factory=dict)
     retried_by_service: Mapping[DeviceId, datetime] = field(default_factory=dict)
+    pending: AbstractSet[DeviceId] = frozenset()
     removed_in_past_day: int = 0
+    approvals_used: tuple[ApprovalUse, ...] = ()

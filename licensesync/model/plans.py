@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
-from licensesync.model.facts import Capacity, Place, Pool
+from licensesync.model.facts import Approval, Capacity, Place, Pool
 from licensesync.model.words import DeviceId, HeldReason, PlanVerdict, Reading, Rule, Verb
 
 
@@ -19,6 +19,7 @@ class Action:
     device: DeviceId
     group: str | None = None
     place: Place | None = None
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,19 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class Permit:
+    """Why removals pass that the guard would refuse: `refusal` is what it would have said.
+
+    `approval` is the inventory's; None is the command line's word for this one run. `digest` is the hash of the whole
+    set that was approved, of which these removals are all or what is left.
+    """
+
+    refusal: Refusal
+    digest: str
+    approval: Approval | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Forecast:
     """A pool's licenses after this plan, and how many devices will still wait for one."""
 
@@ -75,6 +89,7 @@ class Plan:
     desired: int = 0
     promised: int = 0
     refusal: Refusal | None = None
+    permit: Permit | None = None
 
     def of(self, verb: Verb) -> tuple[Action, ...]:
         """The actions of one verb, in the order in which they are asked for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -26,11 +27,15 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class PoolReport:
-    """What became of one pool in a run; of `plan` as it was carried out: its actions were sent, its held are held."""
+    """What became of one pool in a run; of `plan` as it was carried out: its actions were sent, its held are held.
+
+    `unrecorded` says that the ledger could not keep all of it.
+    """
 
     plan: Plan | Unread
     outcomes: tuple[Outcome, ...] = ()
     trouble: str | None = None
+    unrecorded: bool = False
 
     @property
     def problem(self) -> str | None:
@@ -53,8 +58,13 @@ class PoolReport:
             return self.plan.credentials_rejected
         return any(outcome.reason is OutcomeReason.CREDENTIALS_REJECTED for outcome in self.outcomes)
 
-    def count(self, kind: OutcomeKind) -> int:
-        return sum(outcome.kind is kind for outcome in self.outcomes)
+    @property
+    def counts(self) -> dict[str, int]:
+        """What became of the pool's devices, in numbers, as the contract names them."""
+        kept, foreign = (self.plan.kept, self.plan.foreign) if isinstance(self.plan, Plan) else (0, 0)
+        settled = Counter(outcome.kind for outcome in self.outcomes)
+        done, *others = ((kind.value, settled[kind]) for kind in OutcomeKind)
+        return dict([done, ("kept", kept), ("held", len(self.held)), *others, ("foreign", foreign)])
 
     @property
     def verdict(self) -> RunVerdict:
@@ -74,13 +84,17 @@ UNFINISHED = frozenset({OutcomeKind.REJECTED, OutcomeKind.FAILED, OutcomeKind.UN
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a run did; `declined` when the plan was not the one that was meant, and nothing was done."""
+    """What a run did; `declined` when the plan was not the one that was meant, and nothing was done.
+
+    `unrecorded` says that the ledger does not know how the run ended.
+    """
 
     run: str
     plan: RunPlan
     pools: tuple[PoolReport, ...]
     finished_at: datetime
     declined: bool = False
+    unrecorded: bool = False
 
     @property
     def verdict(self) -> RunVerdict:

@@ -1,8 +1,10 @@
-"""The figures of a plan and a report, under the contract's names for them."""
+"""The figures of plans and runs, under the contract's names for them."""
 
 from __future__ import annotations
 
-from licensesync.model import OutcomeKind, Plan, PoolReport, Unread, Verb
+from licensesync.model import Plan, PoolRecord, Unread, Verb
+
+REPORTED = ("done", "kept", "held", "pending", "rejected", "failed", "unknown", "foreign")
 
 
 def plan_counts(planned: Plan | Unread) -> dict[str, int]:
@@ -18,11 +20,10 @@ def plan_counts(planned: Plan | Unread) -> dict[str, int]:
     }
 
 
-def report_counts(pool: PoolReport) -> dict[str, int]:
-    """What became of a pool's devices, in numbers, as the contract names them."""
-    before = plan_counts(pool.plan)
-    done, *others = ((kind.value, pool.count(kind)) for kind in OutcomeKind)
-    return dict([done, ("kept", before["kept"]), ("held", len(pool.held)), *others, ("foreign", before["foreign"])])
+def recorded_counts(record: PoolRecord | None) -> dict[str, int]:
+    """What became of a pool's devices, in numbers, as far as a run has told."""
+    counts = record.counts if record else {}
+    return {name: counts.get(name, 0) for name in REPORTED}
 
 
 def as_configured(setting: float | None) -> float | None:

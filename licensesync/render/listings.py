@@ -27,6 +27,9 @@ WHY_HELD: Mapping[HeldReason, str] = {
 }
 
 
+WAITS = frozenset({HeldReason.NO_CAPACITY, HeldReason.AWAITING_REMOVALS})
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One device as it is shown."""
@@ -105,6 +108,8 @@ def _row(entry: Action | Held | Outcome) -> Row:
 def _note(entry: Action | Held | Outcome) -> str:
     if isinstance(entry, Held) and entry.until:
         return f"until {moment(entry.until)}"
+    if isinstance(entry, Held) and entry.reason in WAITS and entry.action.priority:
+        return f"priority {entry.action.priority}"
     if isinstance(entry, Outcome):
         return ": ".join(words for words in (entry.reason, entry.service) if words)
     return ""

@@ -43,7 +43,7 @@ def _head(run_plan: RunPlan) -> str:
         [
             f"### licensesync plan: {run_plan.verdict}",
             f"**{_safe(summary.plan_verdict(run_plan))}**",
-            f"plan `{run_plan.hash}`, {_safe(summary.inventory(run_plan), _SENTENCE)}",
+            f"plan `{run_plan.hash}`, {_safe(summary.inventory(run_plan.inventory), _SENTENCE)}",
         ]
     )
 
@@ -93,7 +93,8 @@ def _section(planned: Plan | Unread) -> _Section:
         return _Section(title, [problem], [])
     refusal = summary.refusal(planned.refusal) if planned.refusal else []
     quoted = "\n>\n".join(f"> {_safe(sentence, _SENTENCE)}" for sentence in refusal)
-    return _Section(title, [quoted] if quoted else [], plan_listings(planned))
+    remarks = [_safe(remark, _SENTENCE) for remark in summary.remarks(planned)]
+    return _Section(title, [*([quoted] if quoted else []), *remarks], plan_listings(planned))
 
 
 def _listing(listing: Listing, limit: int) -> Iterator[str]:

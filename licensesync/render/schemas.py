@@ -1,4 +1,4 @@
-"""JSON Schemas of the plan and the report, for editors, scripts and tests."""
+"""JSON Schemas of the plan, the report and the status, for editors, scripts and tests."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ from licensesync.model import (
     RunVerdict,
     Verb,
 )
-from licensesync.render.json import VERSION
+from licensesync.render.counts import REPORTED
+from licensesync.render.fields import VERSION
 
 Schema = dict[str, object]
+CAPACITY = ("total", "assigned", "free")
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _NULL: Schema = {"type": "null"}
@@ -56,7 +58,6 @@ def plan_schema() -> Schema:
 
 def report_schema() -> Schema:
     """What `apply --format json` prints."""
-    counts = _counts("done", "kept", "held", "pending", "rejected", "failed", "unknown", "foreign")
     return {
         "$schema": _DIALECT,
         "title": "A report of licensesync",
@@ -71,10 +72,62 @@ def report_schema() -> Schema:
                 "verdict": _one_of(RunVerdict),
                 "exit": _COUNT,
                 "inventory": _inventory(),
-                "pools": _list_of(_pool(RunVerdict, counts, {"outcomes": _list_of(_outcome())})),
+                "pools": _list_of(_pool(RunVerdict, _counts(*REPORTED), {"outcomes": _list_of(_outcome())})),
             }
         ),
     }
+
+
+def status_schema() -> Schema:
+    """What `status --format json` prints."""
+    return {
+        "$schema": _DIALECT,
+        "title": "The status of licensesync",
+        **_object(
+            {
+                "version": {"const": VERSION},
+                "kind": {"const": "status"},
+                "inventory": {"description": "of the last run", **_or_null(_inventory())},
+                "last_run": {"description": "the one that began last", **_or_null(_run())},
+                "next_run": {"description": "null where no daemon runs", **_or_null(_TIME)},
+                "pools": _list_of(_pool_status()),
+            }
+        ),
+    }
+
+
+def _run() -> Schema:
+    ended = {"description": "null while it is going on, or where it was killed"}
+    return _object(
+        {
+            "run": _TEXT,
+            "command": _TEXT,
+            "started_at": _TIME,
+            "finished_at": {**ended, **_or_null(_TIME)},
+            "verdict": {**ended, **_or_null(_one_of(RunVerdict))},
+            "exit": _or_null(_COUNT),
+            "commit": _or_null(_TEXT),
+            "plan": {"description": "the hash of the plan", **_or_null(_HASH)},
+        }
+    )
+
+
+def _pool_status() -> Schema:
+    reached = {"description": "null where no run has reached the pool"}
+    return _object(
+        {
+            "pool": _TEXT,
+            "verdict": {**reached, **_or_null(_one_of(RunVerdict))},
+            "reading": {**reached, **_or_null(_one_of(Reading))},
+            "read_at": {**reached, **_or_null(_TIME)},
+            "capacity": {"description": "null where it is not known", **_or_null(_counts(*CAPACITY))},
+            "counts": _counts(*REPORTED),
+            "waiting": {"description": "devices that wait for a license", **_COUNT},
+            "quarantined": {"description": "devices that are set aside", **_COUNT},
+            "open_requests": {"description": "actions that were sent, and whose end is not known", **_COUNT},
+            "refusal": _or_null(_refusal()),
+        }
+    )
 
 
 def _inventory() -> Schema:
@@ -93,7 +146,7 @@ def _pool(verdict: type[StrEnum], counts: Schema, more: Mapping[str, Schema]) ->
             "description": "why the pool was not read whole, or what else went wrong with it",
             **_or_null(_TEXT),
         },
-        "capacity": _or_null(_counts("total", "assigned", "free")),
+        "capacity": _or_null(_counts(*CAPACITY)),
         "forecast": _or_null(_object({"assigned": {"type": "integer"}, "free": _COUNT, "waiting": _COUNT})),
         "counts": counts,
         "actions": {"description": "what would be sent", **_list_of(_action())},

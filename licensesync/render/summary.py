@@ -5,10 +5,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from licensesync.model import OutcomeKind, Plan, PlanVerdict, Pool, Refusal, Report, RunPlan
-from licensesync.render.counts import as_configured, plan_counts, report_counts
+from licensesync.model import (
+    HeldReason,
+    InventoryInfo,
+    OutcomeKind,
+    Plan,
+    PlanVerdict,
+    Pool,
+    Refusal,
+    Report,
+    RunPlan,
+    Verb,
+)
+from licensesync.render.counts import as_configured, plan_counts
 from licensesync.render.words import counted
 
+GROUPS_SHOWN = 5
 HOW_TO_SEE_ALL = "--format json and --out FILE show all"
 
 
@@ -43,6 +55,38 @@ def refusal(refusal: Refusal) -> list[str]:
     ]
 
 
+def remarks(plan: Plan) -> list[str]:
+    """What else is worth a sentence: why removals pass that the guard would refuse, and who waits for a license."""
+    return [*_permitted(plan), *_waiting(plan)]
+
+
+def _permitted(plan: Plan) -> list[str]:
+    if plan.permit is None:
+        return []
+    refusal, approval = plan.permit.refusal, plan.permit.approval
+    by = f"approved at {approval.place}: {approval.reason}" if approval else "let pass by --allow-removals"
+    what = "" if plan.permit.digest == refusal.digest else f", as what is left of {plan.permit.digest[:16]}"
+    return [f"{counted(refusal.asked, 'removal')} beyond what rule {refusal.rule} allows ({refusal.limit}){what}, {by}"]
+
+
+def _waiting(plan: Plan) -> list[str]:
+    """Those that no license is foreseen for, as they will be served: by priority, then as the inventory has them."""
+    waiting = Counter((held.action.priority, held.action.group) for held in plan.held_for(HeldReason.NO_CAPACITY))
+    if not waiting:
+        return []
+    served = len(plan.of(Verb.ASSIGN)) + len(plan.held_for(HeldReason.AWAITING_REMOVALS))
+    queues: dict[int, list[str]] = {}
+    for (priority, group), number in waiting.items():
+        queues.setdefault(priority, []).append(f"{number} of {group or 'no group'}")
+    told = (f"priority {priority}: {_some(queues[priority])}" for priority in sorted(queues, reverse=True))
+    why = f"what is free goes to {served} before" if served else "none is free"
+    return [f"{counted(waiting.total(), 'device')} will wait for a license ({why}): {'; '.join(told)}"]
+
+
+def _some(words: list[str]) -> str:
+    return ", ".join([*words[:GROUPS_SHOWN], *(["…"] if len(words) > GROUPS_SHOWN else [])])
+
+
 def plan_verdict(run_plan: RunPlan) -> str:
     """The plan in one line."""
     verdicts = Counter(planned.verdict for planned in run_plan.pools)
@@ -57,9 +101,13 @@ def report_verdict(report: Report, exit_code: int) -> str:
     """The run in one line."""
     if report.declined:
         return f"{report.verdict}: nothing was done, as the plan was not agreed to; exit {exit_code}"
-    totals = _total(report_counts(pool) for pool in report.pools)
-    settled = _without_zeros(f"{totals[kind]} {kind}" for kind in (*OutcomeKind, "held"))
-    return f"{report.verdict}: {settled}; exit {exit_code}"
+    return f"{report.verdict}: {settled(pool.counts for pool in report.pools)}; exit {exit_code}"
+
+
+def settled(counts: Iterable[Mapping[str, int]]) -> str:
+    """What a run came to in all its pools."""
+    totals = _total(counts)
+    return _without_zeros(f"{totals[kind]} {kind}" for kind in (*OutcomeKind, "held"))
 
 
 def _total(counts: Iterable[Mapping[str, int]]) -> Counter[str]:
@@ -73,9 +121,8 @@ def _without_zeros(clauses: Iterable[str]) -> str:
     return ", ".join(clause for clause in clauses if not clause.startswith("0 ")) or "nothing to do"
 
 
-def inventory(run_plan: RunPlan) -> str:
+def inventory(info: InventoryInfo) -> str:
     """The inventory that a plan was made from."""
-    info = run_plan.inventory
     commit = f", commit {info.commit}" if info.commit else ""
     uncommitted = ", with changes that are not committed" if info.dirty else ""
     return f"inventory of {counted(info.devices, 'device')}{commit}{uncommitted}"

@@ -2,68 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from rich.cells import cell_len, chop_cells, set_cell_size
+from rich.cells import cell_len
 
 from licensesync.model import OutcomeKind, Plan, PlanVerdict, PoolReport, Report, RunPlan, RunVerdict, Unread, Verb
 from licensesync.render import summary
-from licensesync.render.counts import plan_counts, report_counts
+from licensesync.render.counts import plan_counts
 from licensesync.render.listings import Listing, Row, held_listings, plan_listings, trouble_listings
+from licensesync.render.page import MIN_WIDTH, VERDICT_STYLES, Page, Style, fit, fit_end
 from licensesync.render.words import clean
 
-MIN_WIDTH = 80
 SHOWN = 20  # devices of one kind
 GROUPS_SHOWN = 5
 
 
-class Style(StrEnum):
-    """How a piece of text looks: the parameter of its escape code."""
-
-    BOLD = "1"
-    DIM = "2"
-    RED = "31"
-    GREEN = "32"
-    YELLOW = "33"
-
-
-_VERDICT_STYLES: Mapping[PlanVerdict | RunVerdict, Style] = {
-    PlanVerdict.UNREAD: Style.RED,
-    PlanVerdict.REFUSED: Style.RED,
-    PlanVerdict.CHANGES: Style.YELLOW,
-    PlanVerdict.IN_STEP: Style.GREEN,
-    RunVerdict.UNREAD: Style.RED,
-    RunVerdict.REFUSED: Style.RED,
-    RunVerdict.INCOMPLETE: Style.RED,
-    RunVerdict.STOPPED: Style.YELLOW,
-    RunVerdict.DONE: Style.GREEN,
-    RunVerdict.IN_STEP: Style.GREEN,
-}
 _SIGNS = {Verb.REMOVE: ("-", Style.RED), Verb.ASSIGN: ("+", Style.GREEN)}
 
 
 def plan(run_plan: RunPlan, *, colour: bool = False, width: int = MIN_WIDTH) -> str:
     """What would be done: pool by pool, then the verdict and the hash."""
-    page = _Page(colour, max(width, MIN_WIDTH))
+    page = Page(colour, max(width, MIN_WIDTH))
     lines = [line for planned in run_plan.pools for line in _planned(page, planned)]
-    verdict = page.prose(summary.plan_verdict(run_plan), Style.BOLD, _VERDICT_STYLES[run_plan.verdict])
-    ending = [*page.prose(summary.inventory(run_plan)), *verdict, *page.prose(f"plan {run_plan.hash}")]
+    verdict = page.prose(summary.plan_verdict(run_plan), Style.BOLD, VERDICT_STYLES[run_plan.verdict])
+    ending = [*page.prose(summary.inventory(run_plan.inventory)), *verdict, *page.prose(f"plan {run_plan.hash}")]
     return "\n".join([*lines, *ending, ""])
 
 
 def report(report: Report, exit_code: int, *, colour: bool = False, width: int = MIN_WIDTH) -> str:
     """What was done: pool by pool, with every device that needs a look, then the verdict."""
-    page = _Page(colour, max(width, MIN_WIDTH))
+    page = Page(colour, max(width, MIN_WIDTH))
     lines = [line for pool in report.pools for line in _reported(page, pool)]
-    verdict = page.prose(summary.report_verdict(report, exit_code), Style.BOLD, _VERDICT_STYLES[report.verdict])
-    ending = [*page.prose(summary.inventory(report.plan)), *page.prose(f"run {report.run}"), *verdict]
+    verdict = page.prose(summary.report_verdict(report, exit_code), Style.BOLD, VERDICT_STYLES[report.verdict])
+    ending = [*page.prose(summary.inventory(report.plan.inventory)), *page.prose(f"run {report.run}"), *verdict]
     return "\n".join([*lines, *ending, ""])
 
 
-def _planned(page: _Page, planned: Plan | Unread) -> Iterator[str]:
+def _planned(page: Page, planned: Plan | Unread) -> Iterator[str]:
     yield from _headline(page, planned, planned.verdict)
     if isinstance(planned, Unread):
         yield from _problem(page, planned)
@@ -73,20 +49,22 @@ def _planned(page: _Page, planned: Plan | Unread) -> Iterator[str]:
         yield from page.prose(summary.capacity(planned), indent=2)
         yield from page.prose(", ".join([*summary.planned_changes(counts), *kept]), indent=2)
         yield from _refusal(page, planned)
+        yield from _remarks(page, planned)
         for listing in plan_listings(planned):
             yield from _listing(page, listing, SHOWN)
     yield ""
 
 
-def _reported(page: _Page, pool: PoolReport) -> Iterator[str]:
+def _reported(page: Page, pool: PoolReport) -> Iterator[str]:
     yield from _headline(page, pool.plan, pool.verdict)
     if isinstance(pool.plan, Unread):
         yield from _problem(page, pool.plan)
     else:
-        counts = report_counts(pool)
+        counts = pool.counts
         for kinds in (OutcomeKind, ("kept", "held", "foreign")):
             yield from page.prose(", ".join(f"{counts[kind]} {kind}" for kind in kinds), indent=2)
         yield from _refusal(page, pool.plan)
+        yield from _remarks(page, pool.plan)
         yield from page.prose(pool.problem, Style.RED, indent=2) if pool.problem else ()
     for listing in trouble_listings(pool):
         yield from _listing(page, listing, len(listing.entries))
@@ -95,23 +73,28 @@ def _reported(page: _Page, pool: PoolReport) -> Iterator[str]:
     yield ""
 
 
-def _headline(page: _Page, planned: Plan | Unread, verdict: PlanVerdict | RunVerdict) -> list[str]:
-    name = page.prose(f"{planned.pool.name}: {verdict}", Style.BOLD, _VERDICT_STYLES[verdict])
+def _headline(page: Page, planned: Plan | Unread, verdict: PlanVerdict | RunVerdict) -> list[str]:
+    name = page.prose(f"{planned.pool.name}: {verdict}", Style.BOLD, VERDICT_STYLES[verdict])
     return [*name, *page.prose(summary.about(planned.pool), Style.DIM, indent=2)]
 
 
-def _problem(page: _Page, unread: Unread) -> list[str]:
+def _problem(page: Page, unread: Unread) -> list[str]:
     return page.prose(f"reading {unread.reading}: {unread.problem}", Style.RED, indent=2)
 
 
-def _refusal(page: _Page, plan: Plan) -> list[str]:
+def _refusal(page: Page, plan: Plan) -> list[str]:
     sentences = summary.refusal(plan.refusal) if plan.refusal else []
     return [line for sentence in sentences for line in page.prose(sentence, Style.RED, indent=2)]
 
 
-def _listing(page: _Page, listing: Listing, limit: int) -> Iterator[str]:
+def _remarks(page: Page, plan: Plan) -> Iterator[str]:
+    for remark in summary.remarks(plan):
+        yield from page.prose(remark, Style.YELLOW, indent=2)
+
+
+def _listing(page: Page, listing: Listing, limit: int) -> Iterator[str]:
     yield from page.prose(listing.title, Style.BOLD, indent=2)
-    yield from page.table(listing.rows(limit), indent=4)
+    yield from _table(page, listing.rows(limit), indent=4)
     if left_out := listing.left_out(limit):
         groups = listing.groups_left_out(limit)
         named = [f"{devices} {group}" for group, devices in groups.most_common(GROUPS_SHOWN)]
@@ -120,30 +103,16 @@ def _listing(page: _Page, listing: Listing, limit: int) -> Iterator[str]:
         yield from page.prose(told, Style.DIM, indent=4)
 
 
-@dataclass(frozen=True, slots=True)
-class _Page:
-    """What is written on: it knows its width and whether it has colours."""
-
-    colour: bool
-    width: int
-
-    def prose(self, text: str, *styles: Style, indent: int = 0) -> list[str]:
-        """A sentence on as many lines as it needs."""
-        return [" " * indent + self._paint(line, *styles) for line in _wrapped(clean(text), self.width - indent)]
-
-    def table(self, rows: Sequence[Row], indent: int) -> Iterator[str]:
-        """A line for each device, with its note below it."""
-        texts = [_Texts(clean(row.device), clean(row.group), clean(row.place)) for row in rows]
-        device, group, place = _widths(texts, self.width - indent - 2)
-        for row, text in zip(rows, texts, strict=True):
-            sign, style = _SIGNS[row.verb]
-            shown_place = self._paint(_fit_end(text.place, place), Style.DIM)
-            cells = [_fit(text.device, device), _fit(text.group, group), shown_place]
-            yield f"{' ' * indent}{self._paint(sign, style)} {'  '.join(filter(None, cells))}"
-            yield from self.prose(row.note, indent=indent + 4) if row.note else ()
-
-    def _paint(self, text: str, *styles: Style) -> str:
-        return f"\033[{';'.join(styles)}m{text}\033[0m" if self.colour and styles else text
+def _table(page: Page, rows: Sequence[Row], indent: int) -> Iterator[str]:
+    """A line for each device, with its note below it."""
+    texts = [_Texts(clean(row.device), clean(row.group), clean(row.place)) for row in rows]
+    device, group, place = _widths(texts, page.width - indent - 2)
+    for row, text in zip(rows, texts, strict=True):
+        sign, style = _SIGNS[row.verb]
+        shown_place = page.paint(fit_end(text.place, place), Style.DIM)
+        cells = [fit(text.device, device), fit(text.group, group), shown_place]
+        yield f"{' ' * indent}{page.paint(sign, style)} {'  '.join(filter(None, cells))}"
+        yield from page.prose(row.note, indent=indent + 4) if row.note else ()
 
 
 class _Texts(NamedTuple):
@@ -161,24 +130,3 @@ def _widths(texts: Iterable[_Texts], width: int) -> tuple[int, int, int]:
     left = width - device - len("  ") * 2
     group = min(group, max(left - place, left // 2))
     return device, group, min(place, left - group)
-
-
-def _fit(text: str, width: int) -> str:
-    """The beginning of a text, filled up with spaces."""
-    return set_cell_size(text if cell_len(text) <= width else f"{set_cell_size(text, width - 1)}…", width)
-
-
-def _fit_end(text: str, width: int) -> str:
-    """The end of a text: of a place, the line matters most."""
-    return text if cell_len(text) <= width else f"…{set_cell_size(text[::-1], width - 1)[::-1]}"
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    lines = [""]
-    for piece in (piece for word in text.split() for piece in chop_cells(word, width)):
-        longer = f"{lines[-1]} {piece}".lstrip()
-        if cell_len(longer) <= width:
-            lines[-1] = longer
-        else:
-            lines.append(piece)
-    return lines

@@ -19,4 +19,9 @@ def counted(number: int, noun: str) -> str:
 
 def moment(when: datetime) -> str:
     """A time as people read it."""
-    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    return f"{stamp(when)} UTC"
+
+
+def stamp(when: datetime) -> str:
+    """The same where it is said elsewhere that it is UTC."""
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M}"

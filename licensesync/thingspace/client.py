@@ -12,7 +12,7 @@ from stamina.instrumentation import set_on_retry_hooks
 
 from licensesync.errors import ApiError, LoginUnavailable, RateLimited, StaleBearer, StaleSession
 from licensesync.thingspace import transport
-from licensesync.thingspace.login import Credentials, Logins
+from licensesync.thingspace.login import Credentials, Logins, Rejections
 from licensesync.thingspace.transport import Bounds, Transport
 from licensesync.thingspace.wire import Call, Read, Write
 
@@ -93,17 +93,17 @@ class Client(Reader):
 
 @asynccontextmanager
 async def reading(
-    url: str, bounds: Bounds, credentials: Credentials, environ: Mapping[str, str]
+    url: str, bounds: Bounds, credentials: Credentials, environ: Mapping[str, str], rejections: Rejections | None = None
 ) -> AsyncIterator[Reader]:
     """A client for looking only."""
     async with transport.opened(url, bounds, environ) as opened:
-        yield Reader(opened, Logins(opened, credentials, asyncio.get_running_loop().time))
+        yield Reader(opened, Logins(opened, credentials, asyncio.get_running_loop().time, rejections))
 
 
 @asynccontextmanager
 async def writing(
-    url: str, bounds: Bounds, credentials: Credentials, environ: Mapping[str, str]
+    url: str, bounds: Bounds, credentials: Credentials, environ: Mapping[str, str], rejections: Rejections | None = None
 ) -> AsyncIterator[Client]:
     """A client for a run that changes things."""
     async with transport.opened(url, bounds, environ) as opened:
-        yield Client(opened, Logins(opened, credentials, asyncio.get_running_loop().time))
+        yield Client(opened, Logins(opened, credentials, asyncio.get_running_loop().time, rejections))

@@ -6,7 +6,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from licensesync.errors import ApiError, BatchRejected, IncompleteObservation, NoSuchResource, RequestRejected
 from licensesync.model import Action, Capacity, DeviceId, Observed, Outcome, Pool, Verb
@@ -36,15 +36,18 @@ class FotaReader:
         self._reader = reader
         self._cursors = cursors
         self._forms = tuple(StatusForm) if form is None else (form,)
+        self._seen = Known.of(())
 
     async def observe(self, known: Collection[DeviceId], progress: Progress) -> Observed:
-        """Who holds a license, proved whole: as many as the service itself counts. `known` are probable holders.
+        """Who holds a license, proved whole: as many as the service itself counts. `known` are probable holders; where
+        there are none, those that were seen last are taken for them.
 
         Raises IncompleteObservation when that cannot be proved in three walks, ApiError when the service says no.
         """
         bought = asyncio.create_task(self._subscription())
         try:
-            tally = await self._walked_whole(Known.of(known), progress, bought)
+            tally = await self._walked_whole(Known.of(known) if known else self._seen, progress, bought)
+            self._seen = Known.of(tally.devices)
             return Observed(tally.devices, self._capacity(tally.total, tally.assigned, await bought))
         except RequestRejected:
             self._refuse_by_event_only(await bought)
@@ -129,6 +132,22 @@ class FotaReader:
             lacking = "how many licenses there are" if total is None else "how many licenses are assigned"
             raise IncompleteObservation(f"neither the list nor the subscription says {lacking}")
         return Capacity(total, assigned)
+
+
+class FotaLister(FotaReader):
+    """Reads as a FotaReader does; `since` has the day (UTC) on which devices got their licenses, where recorded.
+
+    To read the times of a million devices takes a few seconds, which only those wait for who want them.
+    """
+
+    def __init__(self, pool: Pool, reader: Reader, *, cursors: int, form: StatusForm | None = None) -> None:
+        super().__init__(pool, reader, cursors=cursors, form=form)
+        self.since: dict[DeviceId, date] = {}
+
+    async def _page(self, cursor: str) -> StatusPage:
+        page = await super()._page(cursor)
+        self.since.update(page.assigned_on)
+        return page
 
 
 class FotaService(FotaReader):

@@ -5,7 +5,8 @@ Sources: Verizon's Software Management API reference, versions 1 to 3 (status, a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from datetime import date
 from enum import StrEnum
 from typing import Annotated, TypeVar
 from urllib.parse import quote
@@ -14,7 +15,7 @@ import msgspec
 
 from licensesync.errors import UnexpectedReply
 from licensesync.model import DeviceId
-from licensesync.thingspace.wire import Read, Write, answer_of
+from licensesync.thingspace.wire import Read, Write, answer_of, moment
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Identifier = Annotated[DeviceId, msgspec.Meta(min_length=1, max_length=64)]
@@ -52,6 +53,12 @@ class StatusPage(msgspec.Struct, rename="camel"):
     def identifiers(self) -> list[DeviceId]:
         """The devices of this page, in the order in which they stand there."""
         return [row.deviceId for row in self.device_list or []]
+
+    @property
+    def assigned_on(self) -> Mapping[DeviceId, date]:
+        """The day (UTC) on which each device of this page got its license, of those for which it is recorded."""
+        times = ((row.deviceId, moment(row.assignmentTime)) for row in self.device_list or [])
+        return {device: time.date() for device, time in times if time}
 
     @property
     def total(self) -> int | None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 from base64 import b64encode
 from collections.abc import Callable
+from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Annotated, Protocol, TypeVar
 from urllib.parse import urlencode
 
@@ -72,11 +74,58 @@ _read_token = answer_of(Token, "OAuth token", quote=False)
 _read_session = answer_of(Session, "session login", quote=False)
 
 
+class Login(StrEnum):
+    """The two logins: the application's for a bearer, the user's for a session."""
+
+    APPLICATION = "application"
+    USER = "user"
+
+    @property
+    def credentials(self) -> str:
+        return (
+            "THINGSPACE_KEY and THINGSPACE_SECRET"
+            if self is Login.APPLICATION
+            else "THINGSPACE_USERNAME and THINGSPACE_PASSWORD"
+        )
+
+
+class Rejections(Protocol):
+    """What is remembered of rejected logins beyond this process."""
+
+    def forbidden_since(self, login: str) -> datetime | None:
+        """When the login was rejected for the second time in a row, or None if it may be tried."""
+        ...
+
+    def rejected(self, login: str, at: datetime) -> None: ...
+    def accepted(self, login: str) -> None: ...
+
+
+class NoRejections:
+    """Remembers nothing."""
+
+    def forbidden_since(self, login: str) -> datetime | None:
+        del login
+        return None
+
+    def rejected(self, login: str, at: datetime) -> None:
+        pass
+
+    def accepted(self, login: str) -> None:
+        pass
+
+
 class Logins:
     """Keeps both tokens fresh, one login at a time; a login that the service rejects is never repeated."""
 
-    def __init__(self, transport: Transport, credentials: Credentials, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        credentials: Credentials,
+        clock: Callable[[], float],
+        rejections: Rejections | None = None,
+    ) -> None:
         self._transport = transport
+        self._rejections = rejections or NoRejections()
         self._clock = clock
         self._basic = b64encode(f"{credentials.key}:{credentials.secret}".encode()).decode()
         self._account = msgspec.json.encode({"username": credentials.username, "password": credentials.password})
@@ -119,10 +168,10 @@ class Logins:
         """Within its hour the service hands out the same token again, perhaps nearly expired: that is waited out."""
         if self._bearer and self._clock() < self._bearer_expires - NEARLY_EXPIRED:
             return
-        token = await self._login(self._token_call(), {}, "THINGSPACE_KEY and THINGSPACE_SECRET")
+        token = await self._login(self._token_call(), {}, Login.APPLICATION)
         if token.lasts <= NEARLY_EXPIRED:
             await asyncio.sleep(token.lasts + 0.1)
-            token = await self._login(self._token_call(), {}, "THINGSPACE_KEY and THINGSPACE_SECRET")
+            token = await self._login(self._token_call(), {}, Login.APPLICATION)
         self._bearer = token.access_token
         self._bearer_expires = self._clock() + token.lasts
         self._transport.keep_secret(self._bearer)
@@ -140,10 +189,16 @@ class Logins:
 
     async def _login_to_session(self) -> Session:
         bearer = {"Authorization": f"Bearer {self._bearer}"}
-        return await self._login(self._session_call(), bearer, "THINGSPACE_USERNAME and THINGSPACE_PASSWORD")
+        return await self._login(self._session_call(), bearer, Login.USER)
 
-    async def _login(self, call: Call[T], headers: dict[str, str], named: str) -> T:
+    async def _login(self, call: Call[T], headers: dict[str, str], login: Login) -> T:
         """What the login gives; one that may have failed is remembered, because five in a row lock the user."""
+        if since := self._rejections.forbidden_since(login):
+            self._closed = LoginRejected(
+                f"the service rejected this login twice in a row, last at {since:%Y-%m-%d %H:%M} UTC; it is not tried "
+                f"again until {login.credentials} change: five rejected logins lock the user"
+            )
+            raise self._closed
         if self._unanswered >= MOST_UNANSWERED and self._clock() < self._not_before:
             raise Unreachable(f"{call.what}: no answer {self._unanswered} times in a row; it is tried again later")
         try:
@@ -151,11 +206,12 @@ class Logins:
         except ApiError as error:
             if headers and isinstance(error, StaleBearer) and error.code.startswith("9009"):
                 raise _BearerNotAccepted(str(error), status=error.status, code=error.code) from error
-            raise self._remembered(error, named) from error
+            raise self._remembered(error, login) from error
         self._unclear = self._unanswered = 0
+        self._rejections.accepted(login)
         return given
 
-    def _remembered(self, error: ApiError, named: str) -> ApiError:
+    def _remembered(self, error: ApiError, login: Login) -> ApiError:
         """The error, after thinking about whether the service may have looked at the credentials and said no."""
         if isinstance(error, UnexpectedReply) and not error.code:
             self._unclear += 1
@@ -172,9 +228,10 @@ class Logins:
         if 300 <= (error.status or 0) < 400:
             self._closed = error
             return error
+        self._rejections.rejected(login, datetime.now(UTC))
         self._closed = LoginRejected(
-            f"the service rejects the login ({error}); check {named}. It is not tried again: five rejected logins "
-            "lock the user",
+            f"the service rejects the login ({error}); check {login.credentials}. It is not tried again: five "
+            "rejected logins lock the user",
             status=error.status,
             code=error.code,
         )

@@ -113,7 +113,7 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
 
 
 def moment(written: str | None) -> datetime | None:
-    """A time in any form that ThingSpace is documented to write; None for none, its 1900 for none, or nonsense."""
+    """A time in any form that ThingSpace is documented to write; None for nonsense, none, 1900 and year 1."""
     found = _MOMENT.fullmatch(written or "")
     if not found:
         return None
@@ -126,7 +126,7 @@ def moment(written: str | None) -> datetime | None:
 
 
 _MOMENT = re.compile(
-    r"(?!1900)(\d{4})-(\d\d?)-(\d\d?)[T ](\d\d?):(\d\d?):(\d\d?)(?:\.(\d+))?(?:Z| ?\+0000(?: UTC)?| UTC|)"
+    r"(?!1900|0001)(\d{4})-(\d\d?)-(\d\d?)[T ](\d\d?):(\d\d?):(\d\d?)(?:\.(\d+))?(?:Z| ?\+0000(?: UTC)?| UTC|)"
 )
 
 

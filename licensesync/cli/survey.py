@@ -1,0 +1,120 @@
+"""The reading behind an import: every chosen pool whole, or nothing; and what is said of it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import typer
+
+from licensesync.cli import composition
+from licensesync.cli.composition import LISTERS, Lister, Survey
+from licensesync.cli.options import ExitCode
+from licensesync.cli.progress import progress_on
+from licensesync.errors import ApiError, IncompleteObservation, LoginRejected
+from licensesync.files import LocalFiles
+from licensesync.journal import RunJournal
+from licensesync.model import DeviceId, Reading, Unread
+from licensesync.render.inventory import Holdings, unnameable
+from licensesync.render.words import clean, counted
+from licensesync.settings import Settings
+
+NAMED = 5  # identifiers in one message
+
+
+def read_whole(work: Survey) -> list[Holdings]:
+    """Who holds a license of each chosen pool. Where a pool cannot be read whole, says so and ends the program."""
+    _must_be_listable(work)
+    read = asyncio.run(_read(work))
+    unread = [each for each in read if isinstance(each, Unread)]
+    for each in unread:
+        _say(f"licensesync: pool {each.pool.name} could not be read whole ({each.reading}): {each.problem}")
+    if unread:
+        _say("licensesync: nothing was written, since an inventory of a part would take the licenses of the rest")
+        rejected = any(each.credentials_rejected for each in unread)
+        raise typer.Exit(ExitCode.UNUSABLE if rejected else ExitCode.UNREAD)
+    return [each for each in read if isinstance(each, Holdings)]
+
+
+def tell(holdings: Sequence[Holdings], settings: Settings, output: Path | None) -> None:
+    """Say what was written, what could not be, and what comes next."""
+    left_out = unnameable(holdings)
+    if left_out:
+        _warn_of(left_out)
+    written = " and ".join(
+        f"{counted(len(each.observed.holders - set(left_out)), 'device')} of pool {each.pool.name}" for each in holdings
+    )
+    is_part = len(holdings) < len(settings.pools)
+    plan = " ".join(["licensesync plan", *(f"--pool {each.pool.name}" for each in holdings if is_part)])
+    _say(f"wrote {written} to {output or 'standard output'}; next: {_detour(settings, output)}{plan}")
+
+
+def _must_be_listable(work: Survey) -> None:
+    others = [pool for pool in work.pools if pool.product not in LISTERS]
+    if not others:
+        return
+    names = ", ".join(pool.name for pool in others)
+    listable = [f"--pool {pool.name}" for pool in work.settings.pools.values() if pool.product in LISTERS]
+    way_out = f"import with {' '.join(listable)}, and " if listable else ""
+    _say(
+        f"licensesync: nothing was written: who holds a license of {names} cannot be read, since ThingSpace lists no "
+        f"holders of {', '.join(sorted({pool.product for pool in others}))}; {way_out}write its devices by hand"
+    )
+    raise typer.Exit(ExitCode.UNREAD)
+
+
+async def _read(work: Survey) -> list[Holdings | Unread]:
+    """Pools are read side by side, and one that fails stops no other."""
+    with progress_on(sys.stderr) as shown:
+        async with composition.listers(work) as listers, asyncio.TaskGroup() as reading:
+            tasks = [reading.create_task(_listed(lister, RunJournal(shown))) for lister in listers]
+    return [task.result() for task in tasks]
+
+
+async def _listed(lister: Lister, journal: RunJournal) -> Holdings | Unread:
+    pool = lister.pool
+    try:
+        observed = await lister.observe((), partial(journal.reading, pool.name))
+    except IncompleteObservation as error:
+        unread = Unread(pool, error.reading, str(error))
+    except ApiError as error:
+        unread = Unread(pool, Reading.UNREAD, str(error), credentials_rejected=isinstance(error, LoginRejected))
+    else:
+        journal.read(pool, observed)
+        return Holdings(pool, observed, lister.since)
+    journal.planned(unread)
+    return unread
+
+
+def _warn_of(left_out: Sequence[DeviceId]) -> None:
+    rest = [f"and {len(left_out) - NAMED} more"] if len(left_out) > NAMED else []
+    named = ", ".join([*map(clean, left_out[:NAMED]), *rest])
+    _say(
+        f"licensesync: an inventory cannot name {counted(len(left_out), 'holder')}, as an IMEI is 14 to 16 digits: "
+        f"{named}. They stand in it as comments, so that a plan does not want them: in mode full it removes them"
+    )
+
+
+def _detour(settings: Settings, output: Path | None) -> str:
+    """What must be done before a plan reads what was written; nothing where it is the inventory of the settings."""
+    if not isinstance(settings.inventory, Path):
+        return f"commit it to {settings.inventory.url}, then "
+    if output is not None and _is_part_of(settings.inventory, output):
+        return ""
+    return f"let it be the inventory of the settings ({settings.inventory}), then "
+
+
+def _is_part_of(inventory: Path, file: Path) -> bool:
+    if not inventory.is_dir():
+        return file.resolve() == inventory.resolve()
+    names, _ = LocalFiles(inventory, inventory).names()
+    return any((inventory / name).resolve() == file.resolve() for name in names)
+
+
+def _say(words: str) -> None:
+    with suppress(OSError):
+        typer.echo(words, err=True)

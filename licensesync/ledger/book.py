@@ -1,0 +1,299 @@
+"""Keeps one run: what it began with, each batch before and after it was sent, and how it ended."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from sqlalchemy import Connection, and_, bindparam, delete, insert, select, update
+from sqlalchemy.dialects.sqlite import insert as insert_or
+
+from licensesync.ledger import approvals, database, earlier, failures, memory, pruning
+from licensesync.ledger.earlier import Earlier
+from licensesync.ledger.failures import Mark
+from licensesync.ledger.schema import applied, managed, outcomes, pool_runs, refusals, runs
+from licensesync.model import (
+    Action,
+    DeviceId,
+    HeldReason,
+    InventoryInfo,
+    Memory,
+    Observed,
+    Outcome,
+    OutcomeKind,
+    OutcomeReason,
+    Plan,
+    Pool,
+    PoolReport,
+    Reading,
+    Refusal,
+    Report,
+    RunVerdict,
+    iccid_of,
+    imei_of,
+)
+
+WAITING = (HeldReason.NO_CAPACITY, HeldReason.AWAITING_REMOVALS)
+
+
+@contextmanager
+def opened(path: Path, run: str, now: Callable[[], datetime]) -> Iterator[Book]:
+    """The book of a new run. Raises LedgerError."""
+    with database.written(path) as connection:
+        yield Book(path, connection, run, now)
+
+
+@dataclass(eq=False)
+class Book:
+    """One run in the ledger; every method is one transaction, and raises LedgerError where it cannot be kept."""
+
+    path: Path
+    connection: Connection
+    run: str
+    now: Callable[[], datetime]
+    _marks: dict[str, Mark] = field(default_factory=dict)
+    _pool_runs: dict[str, int] = field(default_factory=dict)
+    _run_id: int = 0
+
+    def begin(self, command: str, inventory: InventoryInfo) -> None:
+        """The run is known from here on; that this could be kept is the proof that the ledger can be written."""
+        with self._kept():
+            begun = self.connection.execute(
+                insert(runs)
+                .values(
+                    run=self.run,
+                    command=command,
+                    started_at=self.now(),
+                    commit=inventory.commit,
+                    dirty=inventory.dirty,
+                    devices=inventory.devices,
+                    digest=inventory.digest,
+                )
+                .returning(runs.c.id)
+            )
+            self._run_id = begun.scalar_one()
+
+    def settle_earlier(self, pool: Pool, observed: Observed) -> list[Earlier]:
+        """What a whole reading proves of the actions that earlier runs left open; those that are settled by it."""
+        now = self.now()
+        with self._kept():
+            before = earlier.unsettled(self.connection, pool, now)
+            after = [earlier.proved(each, observed, now) for each in before]
+            changed = [new for old, new in zip(before, after, strict=True) if new != old]
+            earlier.settle(self.connection, changed)
+            earlier.forget_past_retries(self.connection, pool, now)
+            proved = [each.outcome for each in changed]
+            failures.forgive(self.connection, pool, proved)
+            approvals.strike_off(self.connection, pool, proved)
+        return changed
+
+    def recall(self, pool: Pool, observed: Observed, mark: Mark) -> Memory:
+        """What bears on the plan of a pool that was just read."""
+        with database.explained(self.path), self.connection.begin():
+            return memory.recall(self.connection, pool, observed, mark, self.now())
+
+    def undertake(self, plan: Plan, named: AbstractSet[DeviceId], inventory: InventoryInfo, mark: Mark) -> None:
+        """A plan is about to be carried out: the inventory is applied, its devices are managed from now on."""
+        self._marks[plan.pool.name] = mark
+        with self._kept():
+            self._pool_runs[plan.pool.name] = self._pool_run(plan)
+            self._manage(plan.pool, named, inventory)
+            if plan.refusal:
+                refused = plan.held_for(HeldReason.REFUSED)
+                approvals.keep_set(self.connection, plan.refusal.digest, [held.action for held in refused])
+            if plan.permit:
+                approvals.use(self.connection, self._run_id, plan, plan.permit, self.now())
+
+    def sent(self, pool: Pool, batch: Sequence[Action]) -> None:
+        now, pool_run = self.now(), self._pool_runs[pool.name]
+        with self._kept():
+            self.connection.execute(
+                insert(outcomes),
+                [
+                    {
+                        "pool_run_id": pool_run,
+                        "device": imei_of(action.device),
+                        "iccid": iccid_of(action.device),
+                        "verb": action.verb,
+                        "outcome": OutcomeKind.UNKNOWN,
+                        "reason": OutcomeReason.NO_ANSWER,
+                        "group": action.group,
+                        "place": None if action.place is None else str(action.place),
+                        "at": now,
+                        "in_flight": True,
+                    }
+                    for action in batch
+                ],
+            )
+
+    def settled(self, pool: Pool, batch: Sequence[Action], settled: Sequence[Outcome]) -> None:
+        pool_run = self._pool_runs[pool.name]
+        told = {outcome.action for outcome in settled}
+        not_sent = [action for action in batch if action not in told]
+        with self._kept():
+            if settled:
+                self.connection.execute(_SETTLE, [_settled_row(pool_run, outcome) for outcome in settled])
+            if not_sent:
+                self.connection.execute(_TAKE_BACK, [_row_of(pool_run, action) for action in not_sent])
+            failures.forgive(self.connection, pool, settled)
+            failures.remember(self.connection, pool, settled, self._marks[pool.name])
+            approvals.strike_off(self.connection, pool, settled)
+
+    def finish(self, report: Report, exit_code: int) -> None:
+        """How the run ended, in all its pools."""
+        with self._kept():
+            for pool in report.pools:
+                self._finish_pool(pool)
+            self.connection.execute(
+                update(runs)
+                .where(runs.c.id == self._run_id)
+                .values(
+                    finished_at=report.finished_at,
+                    verdict=report.verdict,
+                    exit=int(exit_code),
+                    plan=report.plan.hash,
+                )
+            )
+
+    def abandon(self) -> None:
+        """The run ended without a report: nothing was asked for, or it was stopped at once."""
+        with self._kept():
+            ended = {"finished_at": self.now(), "verdict": RunVerdict.STOPPED}
+            unfinished = and_(runs.c.id == self._run_id, runs.c.finished_at.is_(None))
+            self.connection.execute(update(runs).where(unfinished).values(ended))
+
+    def prune(self, keep: timedelta) -> None:
+        """Forgets what is older than that."""
+        with self._kept():
+            pruning.prune(self.connection, self.now() - keep)
+
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        with database.explained(self.path), self.connection.begin():
+            yield
+
+    def _pool_run(self, plan: Plan) -> int:
+        capacity = plan.capacity
+        begun = self.connection.execute(
+            insert(pool_runs)
+            .values(
+                **self._pool_columns(plan.pool),
+                reading=Reading.WHOLE,
+                read_at=self.now(),
+                total=capacity.total,
+                assigned=capacity.assigned,
+                free=capacity.free,
+            )
+            .returning(pool_runs.c.id)
+        )
+        pool_run: int = begun.scalar_one()
+        if plan.refusal:
+            self._keep_refusal(pool_run, plan.refusal)
+        return pool_run
+
+    def _pool_columns(self, pool: Pool) -> dict[str, object]:
+        return {
+            "run_id": self._run_id,
+            "pool": pool.name,
+            "licenses": pool.licenses,
+            "mode": pool.mode,
+            "waiting": 0,
+            "counts": {},
+            "held": {},
+        }
+
+    def _finish_pool(self, report: PoolReport) -> None:
+        planned = report.plan
+        if planned.pool.name not in self._pool_runs:
+            self._pool_runs[planned.pool.name] = (
+                self._pool_run(planned) if isinstance(planned, Plan) else self._unread(planned.pool, planned.reading)
+            )
+        self.connection.execute(
+            update(pool_runs)
+            .where(pool_runs.c.id == self._pool_runs[planned.pool.name])
+            .values(
+                verdict=report.verdict,
+                problem=report.problem,
+                counts=report.counts,
+                held=dict(Counter(held.reason.value for held in report.held)),
+                waiting=sum(held.reason in WAITING for held in report.held),
+            )
+        )
+
+    def _unread(self, pool: Pool, reading: Reading) -> int:
+        begun = self.connection.execute(
+            insert(pool_runs)
+            .values(**self._pool_columns(pool), reading=reading, read_at=self.now())
+            .returning(pool_runs.c.id)
+        )
+        pool_run: int = begun.scalar_one()
+        return pool_run
+
+    def _manage(self, pool: Pool, named: AbstractSet[DeviceId], inventory: InventoryInfo) -> None:
+        """Devices that were ever named stay managed; an inventory that was applied before names nobody new."""
+        digest = f"{pool.name} {inventory.digest}"
+        before = select(applied.c.digest).where(applied.c.licenses == pool.licenses)
+        if self.connection.execute(before).scalar_one_or_none() == digest:
+            return
+        known = memory.Managed(self.connection, pool)
+        new = [device for device in named if device not in known]
+        if new:
+            rows = [{"licenses": pool.licenses, "device": device} for device in sorted(new)]
+            self.connection.execute(insert(managed), rows)
+        values = {"licenses": pool.licenses, "digest": digest}
+        self.connection.execute(
+            insert_or(applied).values(values).on_conflict_do_update(index_elements=["licenses"], set_=values)
+        )
+
+    def _keep_refusal(self, pool_run: int, refusal: Refusal) -> None:
+        self.connection.execute(
+            insert(refusals).values(
+                pool_run_id=pool_run,
+                rule=refusal.rule,
+                setting=refusal.setting,
+                limit=refusal.limit,
+                asked=refusal.asked,
+                digest=refusal.digest,
+                next_step=refusal.next_step,
+            )
+        )
+
+
+_OF_ACTION = and_(
+    outcomes.c.pool_run_id == bindparam("of_run"),
+    outcomes.c.device == bindparam("of_device"),
+    outcomes.c.iccid.is_not_distinct_from(bindparam("of_iccid")),
+)
+_TAKE_BACK = delete(outcomes).where(_OF_ACTION)
+_SETTLE = (
+    update(outcomes)
+    .where(_OF_ACTION)
+    .values(
+        outcome=bindparam("kind"),
+        reason=bindparam("why"),
+        service=bindparam("words"),
+        at=bindparam("when"),
+        retry_at=bindparam("again"),
+        in_flight=False,
+    )
+)
+
+
+def _row_of(pool_run: int, action: Action) -> dict[str, object]:
+    return {"of_run": pool_run, "of_device": imei_of(action.device), "of_iccid": iccid_of(action.device)}
+
+
+def _settled_row(pool_run: int, outcome: Outcome) -> dict[str, object]:
+    return {
+        **_row_of(pool_run, outcome.action),
+        "kind": outcome.kind,
+        "why": outcome.reason,
+        "words": outcome.service,
+        "when": outcome.at,
+        "again": outcome.retry_at,
+    }

@@ -1,0 +1,188 @@
+"""Opens the ledger's file, and says in clear words why it cannot be used.
+
+SQLite in WAL mode: readers never wait for a run, and every transaction is on the disk when it has ended.
+https://www.sqlite.org/wal.html
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+from sqlalchemy import Connection, StaticPool, create_engine, event
+from sqlalchemy.exc import DBAPIError
+
+from licensesync.errors import LedgerError
+from licensesync.ledger import migrations
+
+BUSY = 5.0
+OWNER_ONLY = 0o600
+
+Ledger = Connection
+"""A ledger that is open: what the functions of this package are given."""
+PATH = "path"
+"""What a connection's `info` calls the ledger's file."""
+
+
+@contextmanager
+def written(path: Path) -> Iterator[Connection]:
+    """The ledger for a run: made or migrated where needed, and proved undamaged. Raises LedgerError."""
+    _must_be_usable(path)
+    with explained(path):
+        _create(path)
+        with _connected(path, looking=True) as connection, connection.begin():
+            _must_be_ours(path, connection)
+        with _connected(path, looking=False) as connection:
+            with connection.begin():
+                _must_be_ours(path, connection)
+                migrations.migrate(connection)
+            _must_be_whole(path, connection)
+            yield connection
+
+
+@contextmanager
+def read(path: Path) -> Iterator[Connection | None]:
+    """The ledger for looking only, None where there is none yet. Raises LedgerError.
+
+    A ledger of an earlier version is copied to a temporary database and migrated there: it stays as it is, and a run
+    of the earlier version that goes on meanwhile is not in the way.
+    """
+    if not path.exists():
+        yield None
+        return
+    _must_be_a_file(path)
+    with explained(path):
+        with _connected(path, looking=True) as connection, connection.begin():
+            version = _must_be_ours(path, connection)
+            if version in {0, migrations.VERSION}:
+                yield connection if version else None
+                return
+        with _connected(path, copied=True) as connection, connection.begin():
+            migrations.migrate(connection)
+            yield connection
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Whatever the database says no with becomes a LedgerError that names the file and the way out."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise LedgerError(f"the ledger {path} {_why(error.orig)}") from error
+    except sqlite3.Error as error:
+        raise LedgerError(f"the ledger {path} {_why(error)}") from error
+
+
+def _why(error: BaseException | None) -> str:
+    name = str(getattr(error, "sqlite_errorname", ""))
+    for beginning, words in _WHY.items():
+        if name.startswith(beginning):
+            return words
+    return f"cannot be used: {error}; see whether the disk is full or damaged"
+
+
+_WHY = {
+    "SQLITE_BUSY": "is locked by another program; end it (an SQLite shell, a backup), and try again",
+    "SQLITE_LOCKED": "is locked by another program; end it (an SQLite shell, a backup), and try again",
+    "SQLITE_READONLY": "may not be written; give this user the right to write the file and its folder",
+    "SQLITE_CANTOPEN": "cannot be opened; see that this user may read and write the file and its folder",
+    "SQLITE_PERM": "may not be opened; give this user the right to read and write it",
+    "SQLITE_FULL": "cannot grow: the disk is full; make room, and try again",
+    "SQLITE_NOTADB": "is damaged, or is no ledger; restore it from a backup, or move it away and begin a new one",
+    "SQLITE_CORRUPT": "is damaged; restore it from a backup, or move it away and begin a new one",
+}
+
+
+def _must_be_usable(path: Path) -> None:
+    """What SQLite would say less clearly."""
+    if not path.parent.is_dir():
+        raise LedgerError(f"the ledger {path} cannot be made: there is no folder {path.parent}; create it")
+    _must_be_a_file(path)
+    with suppress(FileNotFoundError):
+        if not path.stat().st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
+            raise LedgerError(f"the ledger {path} is read-only; give this user the right to write it (chmod u+w)")
+
+
+def _must_be_a_file(path: Path) -> None:
+    if path.exists() and not path.is_file():
+        raise LedgerError(f"the ledger {path} is no regular file; name one with ledger: in the settings")
+
+
+def _create(path: Path) -> None:
+    """The file is there, and nobody else may read a new one: it says which devices a company has."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, OWNER_ONLY))
+        if path.stat().st_size == 0:
+            path.chmod(OWNER_ONLY)
+    except OSError as error:
+        raise LedgerError(
+            f"the ledger {path} cannot be made or written: {error.strerror}; give this user the right to write the "
+            "file and its folder, or name another with ledger: in the settings"
+        ) from error
+
+
+@contextmanager
+def _connected(path: Path, *, looking: bool = False, copied: bool = False) -> Iterator[Connection]:
+    """One connection, whose transactions begin when they are asked for: as writers, unless it is for looking only."""
+
+    def connect() -> sqlite3.Connection:
+        if copied:
+            return _copy(path)
+        opened = _open(path)
+        for pragma in _LOOKING if looking else _WRITING:
+            opened.execute(f"PRAGMA {pragma}")
+        return opened
+
+    engine = create_engine("sqlite://", creator=connect, poolclass=StaticPool)
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN" if looking else "BEGIN IMMEDIATE")
+
+    try:
+        with engine.connect() as connection:
+            connection.info[PATH] = path
+            yield connection
+    finally:
+        engine.dispose()
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=BUSY, isolation_level=None)
+
+
+def _copy(path: Path) -> sqlite3.Connection:
+    """The same in a temporary database, which goes with its connection."""
+    copy = sqlite3.connect("", isolation_level=None)
+    with closing(_open(path)) as original:
+        original.backup(copy)
+    return copy
+
+
+_LOOKING = ("query_only = ON",)
+_WRITING = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON")
+
+
+def _must_be_ours(path: Path, connection: Connection) -> int:
+    """The ledger's version. Raises LedgerError for one that is newer than this program, or no ledger at all."""
+    version = migrations.version_of(connection)
+    if version > migrations.VERSION:
+        raise LedgerError(
+            f"the ledger {path} was written by a newer licensesync (its schema is {version}, this one knows "
+            f"{migrations.VERSION}); install that version or a later one"
+        )
+    others = connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one()
+    if version == 0 and others:
+        raise LedgerError(f"{path} is a database of another program; name another file with ledger: in the settings")
+    return version
+
+
+def _must_be_whole(path: Path, connection: Connection) -> None:
+    with connection.begin():
+        damage = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
+    if damage != "ok":
+        raise LedgerError(f"the ledger {path} {_WHY['SQLITE_CORRUPT']} ({damage})")

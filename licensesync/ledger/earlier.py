@@ -1,0 +1,133 @@
+"""Actions of earlier runs whose end was not known when their run ended, and what a reading proves of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy import Connection, and_, bindparam, or_, select, text, update
+
+from licensesync.ledger.schema import UNSETTLED, outcomes, pool_runs, runs
+from licensesync.model import (
+    Action,
+    DeviceId,
+    Imei,
+    Observed,
+    Outcome,
+    OutcomeKind,
+    OutcomeReason,
+    Place,
+    Pool,
+    Verb,
+)
+
+OPEN = frozenset({OutcomeKind.UNKNOWN, OutcomeKind.PENDING})
+IN_INDEX = text(f"({UNSETTLED})")
+"""In the very words of the partial index: SQLite proves no more, and would look at all that the pool ever had."""
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """An outcome that is not known for good, or that the service tries again by itself; `row` is the ledger's.
+
+    `never_told` is set where the run ended before anything was known: a crash, or a ledger that could not be written.
+    """
+
+    row: int
+    run: str
+    outcome: Outcome
+    never_told: bool
+
+    @property
+    def device(self) -> DeviceId:
+        return self.outcome.action.device
+
+    @property
+    def verb(self) -> Verb:
+        return self.outcome.action.verb
+
+
+def unsettled(connection: Connection, pool: Pool, now: datetime) -> list[Earlier]:
+    """What earlier runs left open in a pool, in the order in which it was sent."""
+    waits = and_(outcomes.c.retry_at.is_not(None), outcomes.c.retry_at > now)
+    rows = connection.execute(
+        select(outcomes, runs.c.run)
+        .join(pool_runs, outcomes.c.pool_run_id == pool_runs.c.id)
+        .join(runs, pool_runs.c.run_id == runs.c.id)
+        .where(pool_runs.c.licenses == pool.licenses, IN_INDEX, or_(outcomes.c.outcome.in_(OPEN), waits))
+        .order_by(outcomes.c.id)
+    )
+    return [
+        Earlier(
+            row.id,
+            row.run,
+            Outcome(
+                Action(
+                    Verb(row.verb), pool.product.identify(Imei(row.device), row.iccid), row.group, _place(row.place)
+                ),
+                OutcomeKind(row.outcome),
+                row.at,
+                OutcomeReason(row.reason) if row.reason else None,
+                row.service,
+                row.retry_at,
+            ),
+            row.in_flight,
+        )
+        for row in rows
+    ]
+
+
+def _place(written: str | None) -> Place | None:
+    if written is None:
+        return None
+    file, line, column = written.rsplit(":", 2)
+    return Place(file, int(line), int(column))
+
+
+def proved(earlier: Earlier, observed: Observed, now: datetime) -> Earlier:
+    """The same, in the light of a whole reading: done if the device is as it was asked to be, else `failed`.
+
+    What the service has accepted stays pending until its time is over; what it rejected stays rejected.
+    """
+    outcome = earlier.outcome
+    fulfilled = (earlier.device in observed.holders) is (earlier.verb is Verb.ASSIGN)
+    if outcome.kind is OutcomeKind.REJECTED:
+        return replace(earlier, outcome=replace(outcome, retry_at=None)) if fulfilled else earlier
+    if fulfilled:
+        settled = replace(outcome, kind=OutcomeKind.DONE, retry_at=None)
+    elif outcome.kind is OutcomeKind.PENDING and outcome.retry_at is not None and outcome.retry_at > now:
+        return earlier
+    else:
+        settled = replace(outcome, kind=OutcomeKind.FAILED, reason=OutcomeReason.NO_EFFECT, retry_at=None)
+    return replace(earlier, outcome=settled)
+
+
+def settle(connection: Connection, changed: Sequence[Earlier]) -> None:
+    """Keeps what was proved."""
+    if not changed:
+        return
+    connection.execute(
+        update(outcomes)
+        .where(outcomes.c.id == bindparam("row"))
+        .values(outcome=bindparam("kind"), reason=bindparam("why"), retry_at=bindparam("again"), in_flight=False),
+        [
+            {"row": each.row, "kind": each.outcome.kind, "why": each.outcome.reason, "again": each.outcome.retry_at}
+            for each in changed
+        ],
+    )
+
+
+def forget_past_retries(connection: Connection, pool: Pool, now: datetime) -> None:
+    """What the service was to try again by a time that is over is asked for again like anything else."""
+    of_pool = select(pool_runs.c.id).where(pool_runs.c.licenses == pool.licenses)
+    connection.execute(
+        update(outcomes)
+        .where(
+            outcomes.c.outcome == OutcomeKind.REJECTED,
+            outcomes.c.retry_at.is_not(None),
+            outcomes.c.retry_at <= now,
+            outcomes.c.pool_run_id.in_(of_pool),
+        )
+        .values(retry_at=None)
+    )

@@ -1,0 +1,88 @@
+"""One run at a time for a ledger: a lock that the kernel gives back with the process that held it.
+
+`flock` goes by the open file, so neither a process id that is used again nor a file that was left behind can fool it.
+What stands in the file is only read to say who holds it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+
+from licensesync.errors import LedgerError, Locked
+
+OWNER_ONLY = 0o600
+SETTLES = 0.5
+LONGEST = 4096
+
+
+@contextmanager
+def held(ledger: Path, command: str, now: datetime) -> Iterator[None]:
+    """The ledger's lock, held by this process until the end. Raises Locked, or LedgerError if there can be none."""
+    path = ledger.resolve().with_name(f"{ledger.resolve().name}.lock")
+    if not path.parent.is_dir():
+        raise LedgerError(f"the ledger {ledger} cannot be made: there is no folder {path.parent}; create it")
+    try:
+        file = _locked(path)
+    except OSError as error:
+        raise LedgerError(
+            f"the ledger's lock {path} cannot be made or opened: {error.strerror}; give this user the right to write "
+            "it and its folder"
+        ) from error
+    if file is None:
+        raise Locked(f"another run holds the lock of {ledger}: {_holder(path)}; wait for its end, or stop it")
+    try:
+        _introduce(file, path, command, now)
+        yield
+    finally:
+        with suppress(OSError):
+            os.ftruncate(file, 0)
+        os.close(file)
+
+
+def _locked(path: Path) -> int | None:
+    """The locked file, or None if another process has it. A file that was removed meanwhile locks nobody out."""
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, OWNER_ONLY)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(file)
+            return None
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file), path.stat()):
+                return file
+        os.close(file)
+
+
+def _introduce(file: int, path: Path, command: str, now: datetime) -> None:
+    holder = {
+        "command": command,
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "since": now.isoformat(timespec="seconds"),
+    }
+    try:
+        os.ftruncate(file, 0)
+        os.pwrite(file, json.dumps(holder).encode(), 0)
+    except OSError as error:
+        raise LedgerError(f"the ledger's lock {path} cannot be written: {error.strerror}; make room") from error
+
+
+def _holder(path: Path) -> str:
+    """Who holds the lock, in words; a holder that has just come has not introduced itself yet."""
+    ends = time.monotonic() + SETTLES
+    while True:
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            told = json.loads(path.read_bytes()[:LONGEST])
+            return f"licensesync {told['command']}, process {told['pid']} on {told['host']}, since {told['since']}"
+        if time.monotonic() > ends:
+            return "it does not say who it is"
+        time.sleep(0.05)

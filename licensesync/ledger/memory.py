@@ -1,0 +1,118 @@
+"""What the ledger remembers of a pool that bears on its plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import nullcontext
+from datetime import datetime, timedelta
+from functools import cached_property
+
+from sqlalchemy import Connection, func, select
+
+from licensesync.ledger import approvals, database, earlier, failures
+from licensesync.ledger.earlier import Earlier
+from licensesync.ledger.failures import Mark
+from licensesync.ledger.schema import managed, outcomes, pool_runs
+from licensesync.model import (
+    DeviceId,
+    Memory,
+    Observed,
+    OutcomeKind,
+    Pool,
+    Verb,
+)
+
+DAY = timedelta(hours=24)
+
+
+def recall(connection: Connection, pool: Pool, observed: Observed, mark: Mark, now: datetime) -> Memory:
+    """What bears on the plan of a pool that was just read. Nothing is written."""
+    left = [earlier.proved(each, observed, now) for each in earlier.unsettled(connection, pool, now)]
+    return Memory(
+        managed=Managed(connection, pool),
+        quarantined=_quarantined(connection, pool, observed, mark, now),
+        retried_by_service=_retried(left, observed, now),
+        pending=frozenset(e.device for e in left if e.outcome.kind is OutcomeKind.PENDING and e.verb is Verb.ASSIGN),
+        removed_in_past_day=_removed(connection, pool, left, now),
+        approvals_used=approvals.used(connection, pool),
+    )
+
+
+class Managed(AbstractSet[DeviceId]):
+    """The devices that were ever managed; read when somebody first asks, which a pool in step never does.
+
+    Raises LedgerError then.
+    """
+
+    def __init__(self, connection: Connection, pool: Pool) -> None:
+        self._connection = connection
+        self._licenses = pool.licenses
+
+    @classmethod
+    def _from_iterable(cls, devices: Iterable[DeviceId]) -> AbstractSet[DeviceId]:  # type: ignore[override]
+        """What is made of this set and another is an ordinary one."""
+        return frozenset(devices)
+
+    def __contains__(self, device: object) -> bool:
+        return device in self._devices
+
+    def __iter__(self) -> Iterator[DeviceId]:
+        return iter(self._devices)
+
+    def __len__(self) -> int:
+        return len(self._devices)
+
+    @cached_property
+    def _devices(self) -> frozenset[DeviceId]:
+        query = select(managed.c.device).where(managed.c.licenses == self._licenses)
+        with (
+            database.explained(self._connection.info[database.PATH]),
+            nullcontext() if self._connection.in_transaction() else self._connection.begin(),
+        ):
+            return frozenset(self._connection.execute(query).scalars())
+
+
+def _is_asked(verb: Verb, device: DeviceId, observed: Observed) -> bool:
+    """Whether what is remembered is about the only thing that can be asked for this device now."""
+    return (device in observed.holders) is (verb is Verb.REMOVE)
+
+
+def _quarantined(
+    connection: Connection, pool: Pool, observed: Observed, mark: Mark, now: datetime
+) -> dict[DeviceId, datetime]:
+    return {
+        each.device: each.failures.until
+        for each in failures.of_pool(connection, pool, now)
+        if each.failures.until
+        and _is_asked(each.failures.verb, each.device, observed)
+        and each.failures.mark == mark(each.device)
+    }
+
+
+def _retried(left: Sequence[Earlier], observed: Observed, now: datetime) -> dict[DeviceId, datetime]:
+    return {
+        each.device: until
+        for each in left
+        if (until := each.outcome.retry_at) and until > now and _is_asked(each.verb, each.device, observed)
+    }
+
+
+def _removed(connection: Connection, pool: Pool, left: Sequence[Earlier], now: datetime) -> int:
+    """The removals of the past 24 hours: those that are done, and those of which that cannot be excluded."""
+    of_pool = select(pool_runs.c.id).where(pool_runs.c.licenses == pool.licenses)
+    by_time = outcomes.c.pool_run_id + 0  # no index has this: SQLite takes that of `at`, not all that the pool ever had
+    done = connection.execute(
+        select(func.count())
+        .select_from(outcomes)
+        .where(
+            outcomes.c.at > now - DAY,
+            outcomes.c.verb == Verb.REMOVE,
+            outcomes.c.outcome == OutcomeKind.DONE,
+            by_time.in_(of_pool),
+        )
+    ).scalar_one()
+    perhaps = {OutcomeKind.DONE, *earlier.OPEN} if left else set()
+    return done + sum(
+        each.verb is Verb.REMOVE and each.outcome.kind in perhaps and each.outcome.at > now - DAY for each in left
+    )

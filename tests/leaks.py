@@ -1,0 +1,34 @@
+"""Looks for the credentials of the tests in whatever the program has left behind or printed."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from fleets import CREDENTIALS
+
+SECRETS = tuple(
+    secret.encode()
+    for secret in (
+        *CREDENTIALS.values(),
+        b64encode(f"{CREDENTIALS['THINGSPACE_KEY']}:{CREDENTIALS['THINGSPACE_SECRET']}".encode()).decode(),
+    )
+)
+KEPT_ON_PURPOSE = ("thingspace-", "secret-file")
+"""How files are called in which a test keeps a credential for the program to read."""
+
+
+def leaked(written: bytes) -> bool:
+    return any(secret in written for secret in SECRETS)
+
+
+def leaking_files(folder: Path) -> Iterator[Path]:
+    """The files below a folder, ledgers and logs among them, that hold a credential."""
+    for path in _files(folder):
+        if not path.name.startswith(KEPT_ON_PURPOSE) and leaked(path.read_bytes()):
+            yield path
+
+
+def _files(folder: Path) -> Iterable[Path]:
+    return (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink() and ".git" not in path.parts)
