@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import date
@@ -19,11 +19,14 @@ from licensesync.model import (
     DeviceId,
     Imei,
     InventoryInfo,
+    LineCommit,
+    Naming,
     Place,
     Pool,
     Problem,
     Protection,
     Severity,
+    Term,
 )
 from licensesync.problems import MOST_PROBLEMS, Problems, by_place
 from licensesync.roster import Entries, Roster
@@ -59,6 +62,19 @@ class Inventory:
         """
         row = self.roster.members.get(pool.name, {}).get(device)
         return "" if row is None else self.roster.mark(row)
+
+    def naming(
+        self, pool: Pool, device: DeviceId, today: date, line_of: Callable[[Place], LineCommit | None]
+    ) -> Naming | None:
+        """The entry that names a device for a pool, if there is one; `line_of` tells who wrote a line last."""
+        row = self.roster.members.get(pool.name, {}).get(device)
+        if row is None:
+            return None
+        group, place = self.roster.group(row), self.roster.place(row)
+        not_yet = group.since is not None and today < group.since
+        term = Term.ACTIVE if group.is_active(today) else Term.NOT_YET if not_yet else Term.ENDED
+        consents = group.consents or row in self.roster.consenting
+        return Naming(group.name, place, group.priority, group.since, group.until, term, consents, line_of(place))
 
     def warnings(self) -> tuple[Problem, ...]:
         """What may be wrong; looking at every check digit takes its time."""

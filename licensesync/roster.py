@@ -96,6 +96,9 @@ class Roster:
         else:
             self._enroll_one_by_one(rows, pool, problems)
 
+    def group(self, row: int) -> Group:
+        return self._span(row).group
+
     def place(self, row: int) -> Place:
         return at(self._span(row).file, self.positions[row])
 

@@ -49,13 +49,14 @@ def plan(
     named = composition.named_at(work, base) if base is not None else {}
     output.must_be_writable(out)
     with ledger.remembered(work, named) as recall:
-        run_plan = asyncio.run(_planned(work, recall))
+        run_plan = asyncio.run(planned(work, recall))
     output.save(out, json.plan(run_plan))
     output.print_plan(run_plan, form)
     raise typer.Exit(exit_codes.of_plan(run_plan, detailed=detailed_exitcode))
 
 
-async def _planned(work: Pass, recall: Mapping[str, Recall]) -> RunPlan:
+async def planned(work: Pass, recall: Mapping[str, Recall]) -> RunPlan:
+    """The plan of a pass by a client that can only read, with progress on standard error."""
     from licensesync.cli import composition
     from licensesync.cli.progress import progress_on
     from licensesync.journal import RunJournal

@@ -6,11 +6,12 @@ import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from operator import attrgetter
 from typing import NamedTuple
 
 from licensesync.model import OutcomeKind, OutcomeRecord, PoolRecord, RunRecord
 from licensesync.render import fields, recorded, summary
-from licensesync.render.counts import REPORTED, recorded_counts
+from licensesync.render.counts import recorded_counts
 from licensesync.render.page import VERDICT_STYLES, Column, Line, Page, Style
 from licensesync.render.words import stamp
 
@@ -116,8 +117,8 @@ def _pool(page: Page, pool: PoolRecord) -> Iterator[str]:
     yield from page.prose(f"{pool.pool}: {pool.verdict or recorded.NOT_ENDED}", Style.BOLD, style)
     yield from page.prose(f"{pool.licenses}, mode {pool.mode}", Style.DIM, indent=2)
     yield from page.prose(recorded.capacity(pool), indent=2)
-    if pool.verdict:
-        yield from page.prose(", ".join(f"{counts[name]} {name}" for name in REPORTED), indent=2)
+    for names in (OutcomeKind, ("kept", "held", "foreign")) if pool.verdict else ():
+        yield from page.prose(", ".join(f"{counts[name]} {name}" for name in names), indent=2)
     if left := recorded.not_in_step(pool):
         yield from page.prose(f"not in step: {left}", indent=2)
     yield from recorded.warnings(page, pool)
@@ -136,10 +137,10 @@ def _outcome_line(record: OutcomeRecord, *, with_run: bool) -> Line:
     cells = [stamp(record.at), record.pool, record.device, record.verb, outcome, record.group or "-"]
     reason = None if record.in_flight else record.reason
     notes = [
+        f"run {record.run}" if with_run else "",
         ": ".join(filter(None, [reason, record.service])),
         f"ICCID {record.iccid}" if record.iccid else "",
         record.place or "",
-        f"run {record.run}" if with_run else "",
     ]
     return Line(cells, "; ".join(filter(None, notes)), OUTCOME_STYLES.get(record.outcome))
 
@@ -171,16 +172,23 @@ def _pool_fields(pool: PoolRecord) -> dict[str, object]:
 
 
 def _row(record: OutcomeRecord) -> dict[str, object]:
-    return {**{name: getattr(record, name) for name in NAMES}, "at": fields.time(record.at)}
+    return {**dict(zip(NAMES, _IN_ORDER(record), strict=True)), "at": fields.time(record.at)}
 
 
 def _cells(record: OutcomeRecord) -> list[str]:
     """A record's texts: as they are, but that none of them breaks the line."""
     row = {**_row(record), "at": f"{fields.time(record.at):%Y-%m-%dT%H:%M:%SZ}"}
-    return [" ".join(str(row[name] or "").splitlines()) for name in NAMES]
+    return [text if text.isprintable() else " ".join(text.splitlines()) for text in map(_text, row.values())]
+
+
+def _text(cell: object) -> str:
+    return "" if cell is None else str(cell)
 
 
 def _csv(rows: Iterable[Sequence[str]]) -> bytes:
     written = io.StringIO(newline="")
     csv.writer(written, lineterminator="\n").writerows(rows)
     return written.getvalue().encode()
+
+
+_IN_ORDER = attrgetter(*NAMES)

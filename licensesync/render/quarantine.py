@@ -23,7 +23,7 @@ def text(records: Sequence[QuarantineRecord], page: Page) -> str:
     if not records:
         return "\n".join([*page.prose("no device is in quarantine"), ""])
     devices = counted(len({record.device for record in records}), "device")
-    way_out = f"{devices} in quarantine: no action is sent for them; licensesync quarantine release DEVICE ends it"
+    way_out = f"{devices} in quarantine: nothing is sent until then; licensesync quarantine release DEVICE ends it"
     return "\n".join([*page.table(COLUMNS, [_line(record) for record in records]), *page.prose(way_out), ""])
 
 

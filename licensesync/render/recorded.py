@@ -21,7 +21,7 @@ def verdict(run: RunRecord) -> str:
 
 def course(run: RunRecord) -> str:
     """Which command it was, and from when to when it went."""
-    end = f"ended {moment(run.finished_at)}" if run.finished_at else "has not ended: it is going on, or was killed"
+    end = f"ended {moment(run.finished_at)}" if run.finished_at else "has not ended: going on, or killed"
     return f"{run.command}, began {moment(run.started_at)}, {end}"
 
 
