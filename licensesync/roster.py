@@ -111,9 +111,6 @@ class Roster:
         by_iccid = identifier in self.iccids
         return [row for row, known in enumerate(self.iccids if by_iccid else self.imeis) if known == identifier]
 
-    def group(self, row: int) -> Group:
-        return self._span(row).group
-
     def mark(self, row: int) -> str:
         """A short text that is the same, on any machine, as long as the entry and its group say the same."""
         group = self._span(row).group

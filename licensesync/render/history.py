@@ -116,8 +116,9 @@ def _pool(page: Page, pool: PoolRecord) -> Iterator[str]:
     style = VERDICT_STYLES[pool.verdict] if pool.verdict else Style.YELLOW
     yield from page.prose(f"{pool.pool}: {pool.verdict or recorded.NOT_ENDED}", Style.BOLD, style)
     yield from page.prose(f"{pool.licenses}, mode {pool.mode}", Style.DIM, indent=2)
-    yield from page.prose(recorded.capacity(pool), indent=2)
-    for names in (OutcomeKind, ("kept", "held", "foreign")) if pool.verdict else ():
+    if pool.capacity:
+        yield from page.prose(recorded.licenses(pool.capacity, pool.waiting), indent=2)
+    for names in (OutcomeKind, ("kept", "held", "foreign")) if pool.capacity and pool.verdict else ():
         yield from page.prose(", ".join(f"{counts[name]} {name}" for name in names), indent=2)
     if left := recorded.not_in_step(pool):
         yield from page.prose(f"not in step: {left}", indent=2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from licensesync.model import OutcomeKind, PoolRecord, Reading, RunRecord
+from licensesync.model import Capacity, OutcomeKind, PoolRecord, Reading, RunRecord
 from licensesync.render import summary
 from licensesync.render.page import Page, Style
 from licensesync.render.words import counted, moment
@@ -32,12 +32,10 @@ def not_in_step(pool: PoolRecord) -> str:
     return ", ".join(clause for clause in [*troubles, *held] if not clause.startswith("0 "))
 
 
-def capacity(pool: PoolRecord) -> str:
-    """The licenses of a pool when it was read."""
-    if pool.capacity is None:
-        return f"reading {pool.reading}"
-    now = pool.capacity
-    return f"{counted(now.total, 'license')}: {now.assigned} assigned, {now.free} free, {pool.waiting} waiting"
+def licenses(capacity: Capacity, waiting: int) -> str:
+    """The licenses of a pool when it was read, and how many devices waited for one after that."""
+    held = f"{capacity.assigned} assigned, {capacity.free} free, {waiting} waiting"
+    return f"{counted(capacity.total, 'license')}: {held}"
 
 
 def warnings(page: Page, pool: PoolRecord) -> Iterator[str]:

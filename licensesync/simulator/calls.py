@@ -20,6 +20,7 @@ class Call(StrEnum):
 
 READS = frozenset({Call.STATUS, Call.SUBSCRIPTION, Call.DEVICES, Call.LOOKUP})
 WRITES = frozenset({Call.ASSIGN, Call.REMOVE})
+NAMING = WRITES | {Call.LOOKUP}  # those whose body lists devices
 
 WHERE: Mapping[str, frozenset[Call]] = MappingProxyType(
     {"all": frozenset(Call), "reads": READS, "writes": WRITES, "fota": READS | WRITES}

@@ -45,8 +45,7 @@ class Reply:
     lost: bool = False
     cut: bool = False
     delay: float = 0.0
-    devices: tuple[str, ...] = ()  # that a write named
-    effect: tuple[str, ...] = ()  # those of them whose license it changed
+    effect: tuple[str, ...] = ()  # devices whose license it changed
 
     def instead(self, status: int = 200, body: bytes = b"", content_type: str = JSON) -> "Reply":
         """Another answer for the same effect."""
@@ -54,13 +53,18 @@ class Reply:
 
 
 def json_reply(
-    answer: object,
-    *,
-    headers: Mapping[str, str] | None = None,
-    devices: tuple[str, ...] = (),
-    effect: tuple[str, ...] = (),
+    answer: object, *, headers: Mapping[str, str] | None = None, effect: tuple[str, ...] = (), lost: bool = False
 ) -> Reply:
-    return Reply(body=orjson.dumps(answer), headers=dict(headers or {}), devices=devices, effect=effect)
+    return Reply(body=orjson.dumps(answer), headers=dict(headers or {}), effect=effect, lost=lost)
+
+
+def devices_in(body: bytes) -> tuple[str, ...]:
+    """The devices that a request names, whatever became of it; none where they cannot be read."""
+    try:
+        listed = orjson.loads(body)["deviceList"]
+    except (orjson.JSONDecodeError, KeyError, TypeError, IndexError):
+        return ()
+    return tuple(filter(lambda device: isinstance(device, str), listed)) if isinstance(listed, list) else ()
 
 
 _FOTA = r"/api/fota/(?P<version>v[123])"

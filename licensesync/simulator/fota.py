@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import orjson
 
@@ -21,18 +22,23 @@ from licensesync.simulator.answers import (
 from licensesync.simulator.calls import Call
 from licensesync.simulator.exchange import Asked, Reply, Route, json_reply
 from licensesync.simulator.imeis import imei_of, is_imei
-from licensesync.simulator.pages import Pages, check_cursor
+from licensesync.simulator.pages import OTHER_ACCOUNT, Pages, check_cursor
 from licensesync.simulator.quirks import (
     ACCOUNT_TROUBLE,
     CURSOR_CHECK,
     DEVCE_LIST,
     EXTRA_ROWS,
+    FALSE_FAILURE,
+    FALSE_SUCCESS,
     FILL_ORDER,
     FIRMWARE_ALIAS,
+    LATE_EFFECT,
+    LIST_LAG,
     LOOKUP_CALL,
     LOOKUP_FILTER,
     LOOKUP_LAG,
     LOOKUP_ROWS_LOST,
+    LOST_LATE_EFFECT,
     MALFORMED_ANSWER,
     MAX_DEVICES,
     MISSING_CALL,
@@ -44,6 +50,7 @@ from licensesync.simulator.quirks import (
     PENDING_TAKES,
     POISON_DEVICES,
     PURCHASE_TYPE,
+    ROWS_CONTRADICT,
     STATUS_FORM,
     STRICT_DEVICES,
     SUBSCRIPTION_CALL,
@@ -52,6 +59,7 @@ from licensesync.simulator.quirks import (
     UNKNOWN_DEVICES,
     UPGRADE_PENDING,
     WRITE_ROWS_LOST,
+    WRONG_ACCOUNT,
     Quirks,
 )
 from licensesync.simulator.state import Account, Circumstances, End, Verb, Verdict, World, is_account_name
@@ -59,6 +67,8 @@ from licensesync.simulator.state import Account, Circumstances, End, Verb, Verdi
 LOOKUP_CAP = 1000  # devices in one look-up
 _OTHERS_BODY = 99_000_000_000_000  # devices that somebody else brings along
 _ODD_STATUSES = ("Accepted", "LicenseAssignQueued", "Deferred", "")
+_EFFECT_OF = {Verb.ASSIGN: End.ASSIGNED, Verb.REMOVE: End.REMOVED}
+_EFFECTS = frozenset(_EFFECT_OF.values())
 _PURCHASES = {
     "mrc": "TS-HFOTA-MRC",
     "both": "TS-HFOTA-EVNT,TS-HFOTA-MRC",
@@ -140,7 +150,8 @@ class Fota:
 
     def _status(self, account: Account, route: Route, asked: Asked) -> Reply:
         self._refuse_event_accounts()
-        answer = self._pages.answer(account, route, self._total(account))
+        listed = account.as_of(asked.now - self._quirks[LIST_LAG]) if self._quirks[LIST_LAG] else account
+        answer = self._pages.answer(listed, route, self._total(account))
         others = self._quirks[OTHERS_IN_WALK]
         if others.after and self._pages.pages_so_far(account) == others.after:
             self._meddle(account, others.change, asked.now)
@@ -156,7 +167,7 @@ class Fota:
         form = fields_of(self._quirks, self._chance, route.version).times
         return json_reply(
             {
-                "accountName": account.name,
+                "accountName": self._name(account, Call.SUBSCRIPTION),
                 "purchaseType": _PURCHASES[self._quirks[PURCHASE_TYPE]],
                 "licenseCount": self._total(account),
                 "licenseUsedCount": max(used, 0),
@@ -173,17 +184,21 @@ class Fota:
         if change := self._quirks[OTHERS_BEFORE_WRITE]:
             self._meddle(account, change, asked.now)
             self._quirks.once(OTHERS_BEFORE_WRITE)
-        found = self._circumstances(verb, account, devices, asked.now)
+        late = self._quirks.happens(LOST_LATE_EFFECT, route.call)
+        found = self._circumstances(verb, account, devices, asked.now, late=late)
         if verb is Verb.ASSIGN and self._quirks[OVER_ALLOCATION] == "whole":
             self._check_room(account, devices, found.total)
         verdicts = account.write(verb, devices, self._order(devices), found)
         fields = fields_of(self._quirks, self._chance, route.version)
         rows = self._rows(verb, verdicts, fields)
         return json_reply(
-            write_answer(account.name, found.total, account.assigned, rows, fields),
-            devices=tuple(devices),
-            effect=tuple(v.device for v in verdicts if v.end in (End.ASSIGNED, End.REMOVED)),
+            write_answer(self._name(account, route.call), found.total, account.assigned, rows, fields),
+            effect=tuple(v.device for v in verdicts if v.end in _EFFECTS and v.device not in found.feigned),
+            lost=late,
         )
+
+    def _name(self, account: Account, call: Call) -> str:
+        return OTHER_ACCOUNT if self._quirks.happens(WRONG_ACCOUNT, call) else account.name
 
     def _check_batch(self, account: Account, devices: Sequence[str]) -> None:
         most = self._quirks[MAX_DEVICES]
@@ -202,15 +217,19 @@ class Fota:
         if len(new) > total - account.assigned:
             raise refusals.invalid("Not enough licenses available for the account")
 
-    def _circumstances(self, verb: Verb, account: Account, devices: Sequence[str], now: float) -> Circumstances:
-        takes = self._quirks[PENDING_TAKES]
+    def _circumstances(
+        self, verb: Verb, account: Account, devices: Sequence[str], now: float, *, late: bool
+    ) -> Circumstances:
+        takes = self._quirks[LATE_EFFECT] if late else self._quirks[PENDING_TAKES]
         call = Call(verb.value)
+        postponed = devices if late else filter(lambda _: self._quirks.happens(UPGRADE_PENDING, call), devices)
         return Circumstances(
             now,
             self._total(account),
             lambda device: self._is_absent(account, device),
-            frozenset(device for device in devices if self._quirks.happens(UPGRADE_PENDING, call)),
+            frozenset(postponed),
             None if takes is None else now + takes,
+            frozenset(device for device in devices if self._quirks.happens(FALSE_SUCCESS, call)),
         )
 
     def _order(self, devices: Sequence[str]) -> Sequence[int]:
@@ -224,12 +243,19 @@ class Fota:
         extra = [Verdict(self._stranger(), End.NOT_FOUND, 0.0, 0.0) for _ in range(self._quirks[EXTRA_ROWS])]
         rows: list[Mapping[str, object]] = []
         for verdict in (*verdicts, *extra):
-            row = write_row(verb, verdict, fields, self._quirks)
+            told = replace(verdict, end=End.LOCKED) if self._is_denied(verdict, call) else verdict
+            row = write_row(verb, told, fields, self._quirks)
             if self._quirks.happens(ODD_STATUS, call):
                 row |= {key: self._chance.choice(_ODD_STATUSES) for key in row if key == "status"}
             if not self._quirks.happens(WRITE_ROWS_LOST, call):
                 rows.append(row)
+            if self._quirks.happens(ROWS_CONTRADICT, call):
+                opposite = End.LOCKED if told.end in _EFFECTS else _EFFECT_OF[verb]
+                rows.append(write_row(verb, replace(told, end=opposite), fields, self._quirks))
         return rows
+
+    def _is_denied(self, verdict: Verdict, call: Call) -> bool:
+        return verdict.end in _EFFECTS and self._quirks.happens(FALSE_FAILURE, call)
 
     # --- devices
 
@@ -264,7 +290,8 @@ class Fota:
             if protocol_of(device) in wanted and not self._quirks.happens(LOOKUP_ROWS_LOST, Call.LOOKUP)
         ]
         rows = [self._look_up_row(account, device, asked) for device in shown]
-        return json_reply({"accountName": account.name, "deviceCount": len(rows), "deviceList": rows})
+        name = self._name(account, Call.LOOKUP)
+        return json_reply({"accountName": name, "deviceCount": len(rows), "deviceList": rows})
 
     def _look_up_row(self, account: Account, device: str, asked: Asked) -> Mapping[str, object]:
         if self._is_absent(account, device):

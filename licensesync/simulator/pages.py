@@ -30,7 +30,7 @@ from licensesync.simulator.quirks import (
 from licensesync.simulator.state import Account
 
 _START = ("", "0")
-_OTHER_ACCOUNT = "0999999999-00001"
+OTHER_ACCOUNT = "0999999999-00001"
 
 
 @dataclass
@@ -90,7 +90,7 @@ class Pages:
         page = replace(page, assigned=max((page.assigned or 0) + self._quirks[ASSIGNED_OFF_BY] + drift, 0))
         page = replace(page, devices=self._rows(page, walk))
         if self._quirks.happens(WRONG_ACCOUNT, Call.STATUS):
-            page = replace(page, account=_OTHER_ACCOUNT)
+            page = replace(page, account=OTHER_ACCOUNT)
         if page.more and self._quirks.happens(REPEATED_CURSOR, Call.STATUS):
             page = replace(page, cursor=asked)
         if page.more and self._quirks.happens(EMPTY_PAGE, Call.STATUS):

@@ -137,6 +137,7 @@ LOOKUP_FILTER = _switch(
     "lookup-filter", "The look-up hides other than LWM2M devices unless ?protocol=all, as the list does."
 )
 LOOKUP_ROWS_LOST = _dose("lookup-rows-lost", "A row of a look-up is missing.", "lookup")
+LIST_LAG = _seconds("list-lag", "The license list tells the state of so long ago.")
 LOOKUP_LAG = _seconds("lookup-lag", "Device list and look-up tell the state of so long ago.")
 
 # --- how answers are written
@@ -176,7 +177,7 @@ CURSOR_CHECK = _choice(
     "Which cursors are refused: none but IMEIs of the account pass, only licensed ones pass, or all pass.",
     *("account", "licensed", "lenient"),
 )
-WRONG_ACCOUNT = _dose("wrong-account", "A page names another account.", "status")
+WRONG_ACCOUNT = _dose("wrong-account", "A page (or another answer of FOTA) names another account.", "status")
 ASSIGNED_OFF_BY = _change("assigned-off-by", "assignedLicenses disagrees with the list by so many.")
 ASSIGNED_DRIFTS = _change("assigned-drifts", "assignedLicenses changes by so many with each page after the first.")
 SUBSCRIPTION_OFF_BY = _change("subscription-off-by", "licenseUsedCount disagrees with the list by so many.")
@@ -230,6 +231,11 @@ ODD_STATUS = _dose(
     "odd-status", "A row of a write has a status that is not documented; its effect is what it is.", "writes"
 )
 WRITE_ROWS_LOST = _dose("write-rows-lost", "A row of a write is missing; its effect is what it is.", "writes")
+FALSE_SUCCESS = _dose("false-success", "A row of a write says success though nothing was done.", "writes")
+FALSE_FAILURE = _dose("false-failure", "A row of a write says failure though all was done.", "writes")
+ROWS_CONTRADICT = _dose(
+    "rows-contradict", "A row of a write is followed by another for its device that says the opposite.", "writes"
+)
 EXTRA_ROWS = _count("extra-rows", "A write answers so many rows for devices that were not asked.")
 PURCHASE_TYPE = _choice(
     "purchase-type",
@@ -240,6 +246,10 @@ PURCHASE_TYPE = _choice(
 # --- answers that go astray
 LOST_BEFORE_EFFECT = _dose("lost-before-effect", "The connection closes without an answer; nothing was done.", "writes")
 LOST_AFTER_EFFECT = _dose("lost-after-effect", "The connection closes without an answer; all was done.", "writes")
+LOST_LATE_EFFECT = _dose(
+    "lost-late-effect", "The connection closes without an answer; all is done later, see late-effect.", "writes"
+)
+LATE_EFFECT = _seconds("late-effect", "After how long a late effect comes.", unkind="2", kind="2")
 ERROR_500_AFTER_EFFECT = _dose("error-500-after-effect", "500 though all was done.", "writes")
 CUT_OFF = _dose("cut-off", "The connection closes in the middle of the answer.", "fota")
 TRUNCATED_JSON = _dose("truncated-json", "200 with a body that ends too early.", "fota")

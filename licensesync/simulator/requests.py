@@ -17,7 +17,7 @@ class Seen:
     path: str
     call: str = ""
     status: int | str | None = None
-    devices: tuple[str, ...] = ()  # that a write named
+    devices: tuple[str, ...] = ()  # that a write or a look-up named, even where it was refused or lost
     effect: tuple[str, ...] = ()  # those whose license it changed
 
     def as_json(self) -> dict[str, object]:

@@ -16,8 +16,9 @@ import orjson
 from aiohttp import web
 
 from licensesync.simulator.auth import Credentials
+from licensesync.simulator.calls import NAMING
 from licensesync.simulator.control import PREFIX, Control
-from licensesync.simulator.exchange import Asked, Reply
+from licensesync.simulator.exchange import Asked, Reply, devices_in
 from licensesync.simulator.mischief import ELSEWHERE
 from licensesync.simulator.quirks import PAGE_SIZE, Quirks, Setting
 from licensesync.simulator.requests import Requests, Seen
@@ -100,7 +101,8 @@ class Simulator:
         call, reply = self._service.answer(self._asked(request, body))
         seen.call = call or ""
         seen.status = "lost" if reply.lost else reply.status
-        seen.devices, seen.effect = reply.devices, reply.effect
+        seen.effect = reply.effect
+        seen.devices = devices_in(body) if call in NAMING else ()
         return reply
 
     def _asked(self, request: web.Request, body: bytes) -> Asked:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from licensesync.simulator.imeis import ImeiSet, is_imei
@@ -55,6 +55,7 @@ class Circumstances:
     absent: Callable[[str], bool]
     postponed: frozenset[str] = frozenset()
     due: float | None = None  # when what is postponed takes effect; None: never
+    feigned: frozenset[str] = frozenset()  # nothing is done for these, and it is not told
 
 
 @dataclass
@@ -92,6 +93,12 @@ class Account:
         """Whether it held a license then, as far as its last change tells."""
         changed_at, held_before = self._changed.get(device, (0.0, False))
         return held_before if changed_at > moment else device in self.licensed
+
+    def as_of(self, moment: float) -> "Account":
+        """The account with the licenses of that moment, as far as the last changes tell."""
+        changed = {device for device, (at, _) in self._changed.items() if at > moment}
+        held = {device for device in {*self.licensed, *changed} if self.held_license_at(device, moment)}
+        return replace(self, licensed=ImeiSet(held))
 
     def write(self, verb: Verb, devices: Sequence[str], order: Iterable[int], found: Circumstances) -> list[Verdict]:
         """One verdict for each device, in the order of the request, whatever the order of the work."""
@@ -143,7 +150,8 @@ class Account:
             return End.NO_LICENSE_LEFT
         if device in found.postponed:
             return self._postpone(Verb.ASSIGN, device, found)
-        self.give(device, found.now)
+        if device not in found.feigned:
+            self.give(device, found.now)
         return End.ASSIGNED
 
     def _remove(self, device: str, found: Circumstances) -> End:
@@ -155,7 +163,8 @@ class Account:
             return End.UPGRADED
         if device in found.postponed:
             return self._postpone(Verb.REMOVE, device, found)
-        self.take(device, found.now)
+        if device not in found.feigned:
+            self.take(device, found.now)
         return End.REMOVED
 
     def _refused(self, device: str, found: Circumstances) -> End | None:

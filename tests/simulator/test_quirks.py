@@ -373,6 +373,67 @@ async def test_a_500_may_come_though_all_was_done(visit: Visit) -> None:
     assert guest.licensed == [A]
 
 
+async def test_an_answer_may_be_lost_long_before_the_effect(visit: Visit, clock: Clock) -> None:
+    guest = await visit(clock=clock, quirks={"lost_late_effect": "1x", "late_effect": 60})
+    with pytest.raises(aiohttp.ServerDisconnectedError):
+        await guest.assign(A)
+    assert (await guest.look_up(A)).rows[A]["licenseAssigned"] is False
+    clock.now += 60
+    assert (await guest.look_up(A)).rows[A]["licenseAssigned"] is True
+    (seen,) = guest.sim.requests.of("assign")
+    assert (seen.status, seen.devices, seen.effect) == ("lost", (A,), ())
+
+
+async def test_a_row_may_say_what_is_not_so(visit: Visit) -> None:
+    guest = await visit(quirks={"false_success": "1x"})
+    assert (await guest.assign(A)).rows[A]["status"] == "LicenseAssignSuccess"
+    assert guest.licensed == []
+    guest.sim.quirks.set("false-failure", "1x")
+    assert (await guest.assign(A)).rows[A]["status"] == "LicenseAssignFailure"
+    assert guest.licensed == [A]
+    guest.sim.quirks.set("false-success", "1x@remove")
+    assert (await guest.remove(A)).rows[A]["status"] == "Success"
+    assert guest.licensed == [A]
+    assert [seen.effect for seen in guest.sim.requests.of("assign", "remove")] == [(), (A,), ()]
+
+
+async def test_two_rows_of_a_write_may_contradict_each_other(visit: Visit) -> None:
+    guest = await visit(quirks={"rows_contradict": "2x"})
+    for call in (guest.assign, guest.remove):
+        rows = (await call(A)).json["deviceList"]
+        assert [(row["deviceId"], "Success" in row["status"]) for row in rows] == [(A, True), (A, False)]
+    assert guest.licensed == []
+
+
+@pytest.mark.parametrize("call", ["assign", "remove", "lookup", "subscription"])
+async def test_any_answer_may_name_another_account(visit: Visit, call: str) -> None:
+    guest = await visit(quirks={"wrong_account": f"1x@{call}"})
+    calls = {"assign": guest.assign(A), "remove": guest.remove(A), "lookup": guest.look_up(A)}
+    calls["subscription"] = guest.subscription()
+    named = {name: (await asked).json["accountName"] for name, asked in calls.items()}
+    assert [name for name, account in named.items() if account != ACCOUNT] == [call]
+
+
+async def test_the_license_list_may_lag_behind(visit: Visit, clock: Clock) -> None:
+    guest = await visit(clock=clock, quirks={"list_lag": 60})
+    guest.give([B])
+    await guest.remove(B)
+    await guest.assign(A)
+    assert (await guest.walk(), (await guest.status()).json["assignedLicenses"]) == ([B], 1)
+    clock.now += 61
+    assert (await guest.walk(), (await guest.status()).json["assignedLicenses"]) == ([A], 1)
+
+
+async def test_the_log_names_the_devices_even_of_what_was_refused(visit: Visit) -> None:
+    guest = await visit(quirks={"poison_devices": [B]})
+    await guest.assign(A, B)
+    await guest.look_up(A, C)
+    await guest.post(f"/api/fota/v3/licenses/{ACCOUNT}/remove", {"deviceList": {"A": A}})
+    await guest.post(f"/api/fota/v3/licenses/{ACCOUNT}/remove", data=b"[")
+    seen = guest.sim.requests.of("assign", "lookup", "remove")
+    assert [(each.devices, each.effect) for each in seen] == [((A, B), ()), ((A, C), ()), ((), ()), ((), ())]
+
+
 async def test_an_answer_may_break_off(visit: Visit) -> None:
     guest = await visit(quirks={"cut_off": "1x"})
     with pytest.raises(aiohttp.ClientPayloadError):
