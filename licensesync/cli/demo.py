@@ -81,11 +81,13 @@ def _tell(home: Path, options: Globals) -> None:
     _say("Exit code 5 says that a device was rejected. The others were served all the same.")
     _say("4. What is left? Only the rejected device, and the one that waits for a license.")
     _licensesync(home, options, "plan", expected=0)
+    _say("5. Why? The ledger remembers every run.")
+    _licensesync(home, options, "explain", MISTYPED, expected=0)
     _say(
         "That was it; the folder is gone again. With an account of your own: copy config/licensesync.yaml and "
         "config/inventory/, write your account and devices, set THINGSPACE_KEY, THINGSPACE_SECRET, "
         "THINGSPACE_USERNAME and THINGSPACE_PASSWORD, and start with `licensesync check` and `licensesync plan`: "
-        "neither of them changes anything. To rehearse failures: `licensesync simulate --help`."
+        "neither of them changes anything. `licensesync status` and `licensesync history` tell what was done. To rehearse failures: `licensesync simulate --help`."
     )
 
 
