@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from fleets import CREDENTIALS, Fleet, fleet_of, imeis
+from fleets import ACCOUNT, CREDENTIALS, Fleet, fleet_of, imeis
 
 QUIET = ("--log-level", "error")
 
@@ -59,7 +59,7 @@ async def test_a_device_that_waits_knows_its_place_in_the_queue(tmp_path: Path) 
         fleet.inventory(imeis(0, 6))
         words = await told(fleet, imeis(4, 5)[0])
     assert "waits for a license of pool fota" in words
-    assert "before it 3 are served and 1 wait" in words
+    assert "number 2 of 3 devices that wait; 3 get a license before" in words
 
 
 async def test_a_device_that_no_group_names_any_more_loses_its_license(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ async def test_a_refused_removal_is_told_with_its_hash(tmp_path: Path) -> None:
         fleet.inventory(imeis(20, 30))
         hash_ = (await fleet.run("plan", "--format", "json")).document["pools"][0]["refusal"]["hash"]
         words = await told(fleet, imeis(0, 1)[0])
-    assert "keeps its license of pool fota, whose removal is held as refused" in words
+    assert "keeps its license of pool fota, though no group names it: the guard refuses" in words
     assert hash_ in words
 
 
@@ -105,10 +105,10 @@ async def test_a_device_in_quarantine_says_why_until_when_and_how_to_release_it(
         held = await told(fleet, device)
         assert (await fleet.run("quarantine", "release", device)).code == 0
         released = await told(fleet, device)
-    assert "lacks a license of pool fota, which is held as quarantined, until" in held
-    assert "3 equal failures in a row" in held
+    assert "lacks a license of pool fota: in quarantine after repeated failures, until" in held
+    assert "3 equal failures of assign in a row" in held
     assert f"licensesync quarantine release {device}" in held
-    assert held.count("assign rejected (device-not-found") == 3
+    assert held.count("assign rejected: device-not-found") == 3
     assert "the next run assigns one" in released
 
 
@@ -152,5 +152,78 @@ async def test_the_document_has_the_story_of_each_pool(tmp_path: Path) -> None:
         assert not (tmp_path / "licensesync.db").exists()
     assert (document["version"], document["kind"], document["device"]) == (1, "explanation", device)
     (pool,) = document["pools"]
-    assert (pool["pool"], pool["holds"], pool["intent"], pool["managed"]) == ("fota", True, "kept", False)
+    assert (pool["pool"], pool["holds"], pool["intent"], pool["managed"]) == ("fota", True, "kept", None)
     assert pool["inventory"]["place"] == "inventory.yaml:5:9"
+
+
+async def test_a_device_that_waits_for_removals_which_are_refused_is_told_so(tmp_path: Path) -> None:
+    async with fleet_of(tmp_path, devices=30, licenses=30) as fleet:
+        fleet.inventory([*imeis(20, 30), *imeis(50, 51)])
+        words = await told(fleet, imeis(50, 51)[0])
+    assert "it would get one that the removals of this plan free, but the guard refuses them" in words
+    assert "20 removals refused: rule percent (set to 10) allows 5" in words
+
+
+async def test_a_device_that_is_only_protected_is_known(tmp_path: Path) -> None:
+    device = imeis(7, 8)[0]
+    async with fleet_of(tmp_path, devices=1) as fleet:
+        fleet.inventory(imeis(0, 1), f'protect:\n  - {{imei: "{device}", reason: spare, until: 2020-01-01}}\n')
+        words = await told(fleet, device)
+    assert words.startswith(f"{device} has no license and needs none: no group names it, only protect does")
+    assert "until 2020-01-01 (over): spare" in words
+
+
+async def test_a_group_whose_time_is_over_names_in_vain(tmp_path: Path) -> None:
+    device = imeis(0, 1)[0]
+    async with fleet_of(tmp_path, devices=2) as fleet:
+        ended = f'  - {{name: trial, licenses: [fota], until: 2020-01-01, devices: ["{device}"]}}\n'
+        fleet.inventory(imeis(1, 2), ended)
+        words = await told(fleet, device)
+    assert "will lose its license of pool fota: its group's time is over" in words
+    assert "group trial, priority 0, until 2020-01-01, over" in words
+
+
+async def test_a_sim_leads_to_its_device(tmp_path: Path) -> None:
+    device, iccid = imeis(0, 1)[0], "89148000001234567890"
+    async with fleet_of(tmp_path, devices=1) as fleet:
+        entry = f'  - {{name: sims, licenses: [fota], devices: [{{imei: "{device}", iccid: "{iccid}"}}]}}\n'
+        fleet.inventory(imeis(1, 2), entry)
+        words = await told(fleet, iccid)
+        document = (await fleet.run(*QUIET, "explain", iccid, "--format", "json")).document
+    assert words.startswith(f"{device} holds a license of pool fota and keeps it")
+    assert (document["device"], document["iccid"]) == (device, iccid)
+
+
+async def test_a_pool_that_cannot_be_read_is_told_beside_one_that_can(tmp_path: Path) -> None:
+    device = imeis(0, 1)[0]
+    async with fleet_of(tmp_path, devices=1) as fleet:
+        sim = f'  sim:\n    product: sim-secure\n    account: "{ACCOUNT}"\n    sku: SIMSec-IoT\n    mode: managed\n'
+        answers = "callbacks:\n  listen: 127.0.0.1:9001\n  public_url: https://callbacks.example.com/thingspace\n"
+        fleet.settings(pool=sim + answers)
+        fleet.inventory([device])
+        both = await told(fleet, device)
+        one = await told(fleet, device, "--pool", "fota")
+        other = await fleet.run(*QUIET, "explain", device, "--pool", "sim")
+        none = await fleet.run(*QUIET, "explain", device, "--pool", "smi")
+    assert both.startswith(f"{device} holds a license of pool fota and keeps it")
+    assert "not read sim: this version of licensesync cannot read sim-secure pools" in both
+    assert "sim-secure" not in one
+    assert other.code == 1
+    assert "the inventory does not name it for pool sim" in other.err
+    assert none.code == 64
+
+
+async def test_nothing_is_written_anywhere(tmp_path: Path) -> None:
+    async with fleet_of(tmp_path, devices=2) as fleet:
+        fleet.inventory(imeis(1, 3))
+        await told(fleet, imeis(0, 1)[0])
+        assert fleet.writes() == 0
+    assert not [*tmp_path.glob("*.db*")]
+
+
+async def test_problems_of_the_inventory_are_exit_1_with_their_places(tmp_path: Path) -> None:
+    async with fleet_of(tmp_path) as fleet:
+        fleet.inventory(["12"])
+        ended = await fleet.run(*QUIET, "explain", imeis(0, 1)[0], "--offline")
+    assert ended.code == 1
+    assert "inventory.yaml:5:9: " in ended.err

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from licensesync.cli.options import ExitCode, Pools
+from licensesync.render.words import clean
 
 if TYPE_CHECKING:
     from licensesync.model import Story
@@ -35,20 +37,24 @@ def explain(
 
     from licensesync.cli import output, research
     from licensesync.cli.streams import print_result
+    from licensesync.render import explanation
     from licensesync.render import story as render
 
     story = research.story(context.obj, device, pool, offline=offline)
     if form is StoryFormat.JSON:
-        print_result(render.as_json(story))
+        print_result(explanation.as_json(story))
     elif story.is_known:
         print_result(render.text(story, output.page()).encode())
     if not story.is_known:
-        typer.echo(_unknown(device, story), err=True)
+        typer.echo(_unknown(device, story, pool or ()), err=True)
         raise typer.Exit(ExitCode.UNUSABLE)
 
 
-def _unknown(device: str, story: Story) -> str:
-    asked = "the service lists it in no pool"
+def _unknown(device: str, story: Story, pools: Collection[str]) -> str:
+    """Where it was looked for."""
+    within = f" for pool {', '.join(pools)}" if pools else ""
+    asked = "the service lists it in no pool that was asked for" if pools else "the service lists it in no pool"
     if story.unread:
-        asked = f"not all pools were read ({'; '.join(sorted({each.problem for each in story.unread}))})"
-    return f"licensesync: nothing is known of {device}: the inventory does not name it, the ledger has nothing, {asked}"
+        asked = f"not all pools were read ({'; '.join(dict.fromkeys(each.problem for each in story.unread))})"
+    known = f"the inventory does not name it{within}, the ledger has nothing{within}, {asked}"
+    return clean(f"licensesync: nothing is known of {device}: {known}")

@@ -25,6 +25,7 @@ from licensesync.model import (
     Place,
     Plan,
     Pool,
+    Protection,
     Reading,
     Shelter,
     Standing,
@@ -43,7 +44,7 @@ def story(options: Globals, device: str, pools: Collection[str] | None, *, offli
     """What is known of an IMEI or ICCID; the service is asked unless that is not wanted, or cannot be."""
     work = composition.written(options, pools)
     planned = {each.pool.name: each for each in _planned(work, offline=offline)}
-    imeis = [Imei(device)] if IMEI.fullmatch(device) else _devices_of(work, Iccid(device))
+    imeis = [Imei(device)] if IMEI.fullmatch(device) else _devices_of(work, Iccid(device), planned)
     imei = imeis[0] if imeis else None
     past = _past(work, imei) if imei else {}
     standings = [each for pool in work.pools for each in _standings(work, pool, imei, planned, past)]
@@ -53,7 +54,7 @@ def story(options: Globals, device: str, pools: Collection[str] | None, *, offli
         device=imei,
         iccid=None if IMEI.fullmatch(device) else Iccid(device),
         standings=tuple(standings),
-        shelter=Shelter(protection, _line(work, protection.place)) if protection else None,
+        shelter=_shelter(work, protection) if protection else None,
         unread=tuple(each for name, each in planned.items() if isinstance(each, Unread) and name not in matter),
     )
 
@@ -61,7 +62,7 @@ def story(options: Globals, device: str, pools: Collection[str] | None, *, offli
 def _planned(work: Written, *, offline: bool) -> tuple[Plan | Unread, ...]:
     """The plan as `plan` makes it, or why there is none."""
     if offline:
-        return _unread(work, "--offline")
+        return _unread(work, "--offline was asked for")
     try:
         asking = work.asked_by(credentials(os.environ))
     except CredentialsError as error:
@@ -74,10 +75,12 @@ def _unread(work: Written, why: str) -> tuple[Unread, ...]:
     return tuple(Unread(pool, Reading.UNREAD, why) for pool in work.pools)
 
 
-def _devices_of(work: Written, iccid: Iccid) -> list[Imei]:
-    """The devices in which a SIM is by the inventory, else was by the ledger."""
+def _devices_of(work: Written, iccid: Iccid, planned: Planned) -> list[Imei]:
+    """The devices in which a SIM is by the inventory or the plan, else was by the ledger."""
     roster = work.inventory.roster
-    named = {imei for imei, of in zip(roster.imeis, roster.iccids, strict=True) if of == iccid}
+    named = {roster.imeis[row] for row in roster.rows_of(iccid)}
+    for plan in planned.values():
+        named |= {imei_of(device) for device in _changed(plan) if iccid_of(device) == iccid}
     path = work.settings.ledger_path(os.environ)
     if named or not path.exists():
         return sorted(named)
@@ -111,7 +114,8 @@ def _standings(work: Written, pool: Pool, imei: Imei | None, planned: Planned, p
         return
     today = datetime.now(UTC).date()
     found, known = planned[pool.name], past.get(pool.name, {})
-    for device in sorted({*_named(work, pool, imei), *known, *_seen(found, imei)}):
+    changed = (device for device in _changed(found) if imei_of(device) == imei)
+    for device in sorted({*_named(work, pool, imei), *known, *changed}):
         naming = work.inventory.naming(pool, device, today, partial(_line, work))
         wanted = naming is not None and naming.is_active
         outlook = found if isinstance(found, Unread) else prospect(found, device, wanted=wanted)
@@ -119,20 +123,23 @@ def _standings(work: Written, pool: Pool, imei: Imei | None, planned: Planned, p
         yield Standing(pool, device, naming, outlook, background)
 
 
-def _named(work: Written, pool: Pool, imei: Imei) -> list[DeviceId]:
-    """What the inventory calls the device in a pool."""
-    named = work.inventory.named(pool)
-    if not pool.product.needs_iccid:
-        return [DeviceId(imei)] if DeviceId(imei) in named else []
-    return [device for device in named if imei_of(device) == imei and iccid_of(device)]
+def _named(work: Written, pool: Pool, imei: Imei) -> set[DeviceId]:
+    """What the inventory calls the device in a pool that it names it for."""
+    roster = work.inventory.roster
+    rows = roster.rows_of(imei)
+    return {pool.product.identify(imei, roster.iccids[row]) for row in rows} & work.inventory.named(pool)
 
 
-def _seen(found: Plan | Unread, imei: Imei) -> set[DeviceId]:
-    """What a plan calls the device, if it does something about it."""
-    if isinstance(found, Unread):
-        return set()
-    actions = [*found.actions, *(held.action for held in found.held)]
-    return {action.device for action in actions if imei_of(action.device) == imei}
+def _changed(found: Plan | Unread) -> Iterator[DeviceId]:
+    """The devices about which a plan does something, or would."""
+    if isinstance(found, Plan):
+        yield from (action.device for action in found.actions)
+        yield from (held.action.device for held in found.held)
+
+
+def _shelter(work: Written, protection: Protection) -> Shelter:
+    lasts = protection.until is None or datetime.now(UTC).date() < protection.until
+    return Shelter(protection, _line(work, protection.place), lasts)
 
 
 def _line(work: Written, place: Place) -> LineCommit | None:

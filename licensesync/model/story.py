@@ -54,17 +54,22 @@ class Naming:
 class Queue:
     """Who comes before a device that waits for a license, by priority and then by the order of the inventory.
 
-    `served` devices get one by this plan, `waiting` ones wait too, `promised` licenses belong to open requests.
+    `served` devices get one by this plan, `waiting` ones wait too, of so many in all; `promised` licenses belong to
+    open requests.
     """
 
     served: int
     waiting: int
+    of: int
     promised: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Prospect:
-    """Whether a device holds a license of a pool that was read whole, and what the plan would do about it."""
+    """Whether a device holds a license of a pool that was read whole, and what the plan would do about it.
+
+    `refusal` is that of its own removal, or of the removals that it waits for.
+    """
 
     holds: bool
     capacity: Capacity
@@ -105,10 +110,11 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Shelter:
-    """The protection of a device from every removal, with the last commit of its line."""
+    """The protection of a device from every removal, whether it still lasts, and the last commit of its line."""
 
     protection: Protection
     line: LineCommit | None = None
+    lasts: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +143,7 @@ def prospect(plan: Plan, device: DeviceId, *, wanted: bool) -> Prospect:
     decided = held.action if held else action
     holds = wanted if decided is None else decided.verb is Verb.REMOVE
     waits = held is not None and held.reason in WAITING
-    refused = waits or (held is not None and held.reason is HeldReason.REFUSED)
+    refused = held is not None and held.reason in {HeldReason.AWAITING_REMOVALS, HeldReason.REFUSED}
     return Prospect(
         holds=holds,
         capacity=plan.capacity,
@@ -158,4 +164,5 @@ def _intent(action: Action | None, held: Held | None, *, wanted: bool) -> Intent
 
 def _queue(plan: Plan, held: Held) -> Queue:
     """A plan lists what waits in the order in which it is served."""
-    return Queue(len(plan.of(Verb.ASSIGN)), plan.held_for(*WAITING).index(held), plan.promised)
+    waiting = plan.held_for(*WAITING)
+    return Queue(len(plan.of(Verb.ASSIGN)), waiting.index(held), len(waiting), plan.promised)

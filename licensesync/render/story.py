@@ -1,19 +1,19 @@
-"""The story of one device: for people at most a screen, for scripts a document."""
+"""The story of one device for people: a sentence that says it all, then at most a screen that says why."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import assert_never
 
 from licensesync.model import (
     Background,
+    Held,
     HeldReason,
     Intent,
     LineCommit,
     Naming,
     OutcomeRecord,
-    Place,
     Prospect,
-    Protection,
     QuarantineRecord,
     Shelter,
     Standing,
@@ -21,84 +21,106 @@ from licensesync.model import (
     Term,
     Unread,
     Verb,
-    iccid_of,
 )
-from licensesync.render import fields, summary
-from licensesync.render.fields import VERSION, document, time, utf8
+from licensesync.render import summary
 from licensesync.render.listings import WHY_HELD
-from licensesync.render.page import Page, Style
-from licensesync.render.words import counted, moment
+from licensesync.render.page import Page, Style, fit
+from licensesync.render.words import clean, counted, moment, stamp
 
 LABEL = 12
-SHORT = 10  # of a commit
+SHORT = 10  # what is shown of a commit
+WHY: Mapping[HeldReason, str] = {
+    **WHY_HELD,
+    HeldReason.NO_CAPACITY: "no license is free for it",
+    HeldReason.AWAITING_REMOVALS: "it gets one that the removals of this plan free",
+    HeldReason.PROTECTED: "the inventory protects it",
+    HeldReason.FOREIGN: "it was never managed, and mode managed leaves it alone",
+    HeldReason.REFUSED: "the guard refuses the removals of this plan",
+    HeldReason.QUARANTINED: "in quarantine after repeated failures",
+    HeldReason.IN_FLIGHT: "an earlier request for it is still open",
+    HeldReason.STOPPING: "the run was stopped before it was sent",
+}
+"""Why an action is held, where it is about one device."""
+STYLES: Mapping[Intent, Style] = {
+    Intent.ASSIGN: Style.YELLOW,
+    Intent.REMOVE: Style.RED,
+    Intent.HELD: Style.YELLOW,
+    Intent.KEPT: Style.GREEN,
+}
 
 
 def text(story: Story, page: Page) -> str:
-    """What is known of the device, a sentence that says it all first."""
-    lines: list[str] = []
-    for standing in story.standings:
-        lines += page.prose(_headline(story, standing), Style.BOLD)
+    """What is known of the device."""
+    lines = [*_headlines(story, page)]
     for standing in story.standings:
         lines += ["", *_standing(page, standing)]
     if story.shelter:
-        lines += ["", *_shelter(page, story.shelter)]
-    for unread in story.unread:
-        lines += ["", *page.prose(f"{unread.pool.name}: was not read: {unread.problem}", Style.YELLOW)]
+        lines += ["", *_told(page, "protection", _protection(story.shelter))]
+    if story.unread:
+        lines += ["", *_told(page, "not read", _problems(story.unread))]
     return "\n".join([*lines, ""])
 
 
-def as_json(story: Story) -> bytes:
-    """The document of `explain --format json`."""
-    return document(
-        {
-            "version": VERSION,
-            "kind": "explanation",
-            "device": story.device,
-            "iccid": story.iccid,
-            "known": story.is_known,
-            "protection": _protection_fields(story.shelter) if story.shelter else None,
-            "pools": [_standing_fields(story, standing) for standing in story.standings],
-            "unread": [{"pool": unread.pool.name, "problem": utf8(unread.problem)} for unread in story.unread],
-        }
-    )
-
-
-def _headline(story: Story, standing: Standing) -> str:
-    name, pool = str(story.device or story.iccid), standing.pool.name
-    prospect = standing.prospect
+def headline(story: Story, standing: Standing) -> str:
+    """How the device stands in a pool, in one sentence."""
+    name, pool, prospect = _name(story), standing.pool.name, standing.prospect
     if isinstance(prospect, Unread):
         wish = "should hold" if standing.is_wanted else "should not hold"
         return f"{name} {wish} a license of pool {pool}; whether it does was not read"
+    why = _why_unwanted(standing.naming)
+    if prospect.held:
+        return f"{name} {_held_headline(prospect.held, prospect, pool, why)}"
     match prospect.intent:
         case Intent.KEPT:
             return f"{name} holds a license of pool {pool} and keeps it"
         case Intent.ASSIGN:
             return f"{name} lacks a license of pool {pool}; the next run assigns one"
         case Intent.REMOVE:
-            return f"{name} will lose its license of pool {pool}: {_why_unwanted(standing.naming)}"
-        case Intent.NOTHING:
-            return f"{name} has no license of pool {pool} and needs none: {_why_unwanted(standing.naming)}"
-        case Intent.HELD:
-            return f"{name} {_held_headline(prospect, pool)}"
+            return f"{name} will lose its license of pool {pool}: {why}"
+        case Intent.NOTHING | Intent.HELD:
+            return f"{name} has no license of pool {pool} and needs none: {why}"
+        case _:
+            assert_never(prospect.intent)
 
 
-def _held_headline(prospect: Prospect, pool: str) -> str:
-    held = prospect.held
-    if held is None:  # pragma: no cover - an intent of held has one
-        return ""
-    until = f", until {moment(held.until)}" if held.until else ""
+def _headlines(story: Story, page: Page) -> Iterator[str]:
+    for standing in story.standings:
+        prospect = standing.prospect
+        style = None if isinstance(prospect, Unread) else STYLES.get(prospect.intent)
+        yield from page.prose(headline(story, standing), Style.BOLD, *filter(None, [style]))
+    if not story.standings:
+        yield from page.prose(_without_pools(story), Style.BOLD)
+
+
+def _without_pools(story: Story) -> str:
+    """Of a device that is protected and nothing else; of one that is not even that, nothing is known."""
+    if not story.is_known:
+        return f"nothing is known of {_name(story)}"
+    read = "no license that is known" if story.unread else "no license"
+    return f"{_name(story)} has {read} and needs none: no group names it, only protect does"
+
+
+def _name(story: Story) -> str:
+    return str(story.device or story.iccid)
+
+
+def _held_headline(held: Held, prospect: Prospect, pool: str, unwanted: str) -> str:
+    why = f"{_why(held, prospect)}{_until(held)}"
     if prospect.queue:
-        return f"waits for a license of pool {pool}: {_WHY_WAITING[held.reason]}"
+        return f"waits for a license of pool {pool}: {why}"
     if held.action.verb is Verb.ASSIGN:
-        return f"lacks a license of pool {pool}, which is held as {held.reason}{until}: {_WHY[held.reason]}"
-    return f"keeps its license of pool {pool}, whose removal is held as {held.reason}{until}: {_WHY[held.reason]}"
+        return f"lacks a license of pool {pool}: {why}"
+    return f"keeps its license of pool {pool}, though {unwanted}: {why}"
 
 
-_WHY = {**WHY_HELD, HeldReason.PROTECTED: "the inventory protects it", HeldReason.FOREIGN: "it was never managed"}
-_WHY_WAITING = {
-    HeldReason.NO_CAPACITY: "none is free for it",
-    HeldReason.AWAITING_REMOVALS: "it gets one that the removals of this plan free",
-}
+def _why(held: Held, prospect: Prospect) -> str:
+    if held.reason is HeldReason.AWAITING_REMOVALS and prospect.refusal:
+        return "it would get one that the removals of this plan free, but the guard refuses them"
+    return WHY[held.reason]
+
+
+def _until(held: Held) -> str:
+    return f", until {moment(held.until)}" if held.until else ""
 
 
 def _why_unwanted(naming: Naming | None) -> str:
@@ -109,32 +131,35 @@ def _why_unwanted(naming: Naming | None) -> str:
 
 def _standing(page: Page, standing: Standing) -> Iterator[str]:
     yield from page.prose(f"{standing.pool.name}: {summary.about(standing.pool)}", Style.DIM)
-    yield from _told(page, "inventory", _inventory(standing))
+    yield from _told(page, "inventory", _inventory(standing.naming))
     prospect = standing.prospect
     if isinstance(prospect, Unread):
-        yield from _told(page, "service", [f"was not asked, or did not tell all: {prospect.problem}"])
+        yield from _told(page, "service", [f"reading {prospect.reading}: {prospect.problem}"])
+        yield from _told(page, "plan", ["none, as nothing is planned for a pool that was not read whole"])
     else:
         yield from _told(page, "service", [_service(prospect)])
         yield from _told(page, "plan", _plan(prospect))
-    if standing.background:
+    if standing.background is None:
+        yield from _told(page, "ledger", ["there is none yet; licensesync apply begins it"])
+    else:
         yield from _background(page, standing.background)
 
 
-def _told(page: Page, label: str, sentences: list[str]) -> Iterator[str]:
+def _told(page: Page, label: str, sentences: Iterable[str]) -> Iterator[str]:
     """A label, and beside it what there is to say."""
-    narrow = Page(page.colour, page.width - LABEL - 2)
-    lines = [line for sentence in sentences for line in narrow.prose(sentence)]
-    for number, line in enumerate(lines):
+    beside = Page(page.colour, page.width - LABEL - 2)
+    for number, line in enumerate(line for sentence in sentences for line in beside.prose(sentence)):
         yield f"  {page.paint((label if number == 0 else '').ljust(LABEL), Style.DIM)}{line}"
 
 
-def _inventory(standing: Standing) -> list[str]:
-    naming = standing.naming
+def _inventory(naming: Naming | None) -> list[str]:
     if naming is None:
         return ["no group names it for this pool"]
+    terms = {Term.NOT_YET: "not active yet", Term.ENDED: "over", Term.ACTIVE: "active today"}
     dates = [f"from {naming.since}" if naming.since else "", f"until {naming.until}" if naming.until else ""]
-    term = {Term.NOT_YET: "not yet active", Term.ENDED: "over", Term.ACTIVE: ""}[naming.term]
-    told = [f"{naming.place}", f"group {naming.group}", f"priority {naming.priority}", *dates, term]
+    dated = [*dates, terms[naming.term]] if any(dates) else []
+    consent = "consent: lifetime" if naming.consents else ""
+    told = [str(naming.place), f"group {naming.group}", f"priority {naming.priority}", *dated, consent]
     return [", ".join(filter(None, told)), *_line(naming.line)]
 
 
@@ -157,14 +182,16 @@ def _plan(prospect: Prospect) -> list[str]:
     held = prospect.held
     if held is None:
         return [_PLANS[prospect.intent]]
-    until = f", until {moment(held.until)}" if held.until else ""
-    told = [f"{held.action.verb} is held as {held.reason}{until}: {_WHY[held.reason]}"]
+    told = [f"{held.action.verb} is held as {held.reason}{_until(held)}: {_why(held, prospect)}"]
     if queue := prospect.queue:
-        promised = f", {queue.promised} licenses are promised to open requests" if queue.promised else ""
-        told.append(f"before it {queue.served} are served and {queue.waiting} wait{promised}")
-    if prospect.refusal and held.reason is HeldReason.REFUSED:
-        told += summary.refusal(prospect.refusal)
-    return told
+        promised = f"; open requests take {counted(queue.promised, 'license')}" if queue.promised else ""
+        place = f"number {queue.waiting + 1} of {counted(queue.of, 'device')} that {_waits(queue.of)}"
+        told.append(f"{place}; {queue.served} get a license before{promised}")
+    return told + (summary.refusal(prospect.refusal) if prospect.refusal else [])
+
+
+def _waits(number: int) -> str:
+    return "waits" if number == 1 else "wait"
 
 
 _PLANS = {
@@ -172,130 +199,55 @@ _PLANS = {
     Intent.REMOVE: "removes its license",
     Intent.KEPT: "nothing to do: it keeps its license",
     Intent.NOTHING: "nothing to do",
-    Intent.HELD: "",
+    Intent.HELD: "nothing to do",
 }
 
 
 def _background(page: Page, background: Background) -> Iterator[str]:
     managed = "managed: an inventory that was applied named it" if background.managed else "never managed"
-    if not background.outcomes:
-        yield from _told(page, "ledger", [f"{managed}; nothing was ever asked for it"])
-    else:
-        last = len(background.outcomes)
-        more = f"the last {last} of {background.of}" if background.of > last else f"{counted(last, 'outcome')}"
-        yield from _told(page, "ledger", [f"{managed}; {more}:"])
-        yield from _told(page, "", [_outcome(each) for each in background.outcomes])
+    told, last = [f"{managed}; nothing was ever asked for it"], len(background.outcomes)
+    if background.outcomes:
+        told = [f"{managed}; {_how_many(last, background.of, background.outcomes[-1].device)}:"]
+    yield from _told(page, "ledger", told)
+    room = page.width - LABEL - 2
+    yield from _told(page, "", [fit(clean(_outcome(each)), room) for each in background.outcomes])
     if known := background.quarantine:
         yield from _told(page, "quarantine", _quarantine(known, outlived=background.outlived))
 
 
+def _how_many(last: int, of: int, device: str) -> str:
+    if of <= last:
+        return counted(last, "outcome")
+    return f"the last {last} of {of} outcomes; licensesync history --device {device} shows all"
+
+
 def _outcome(record: OutcomeRecord) -> str:
-    outcome = "in flight" if record.in_flight else record.outcome
-    words = ": ".join(filter(None, (None if record.in_flight else record.reason, record.service)))
-    commit = f", commit {record.commit[:SHORT]}" if record.commit else ""
-    return f"{moment(record.at)} {record.verb} {outcome}{f' ({words})' if words else ''}, run {record.run}{commit}"
+    if record.in_flight:
+        return f"{stamp(record.at)} UTC {record.verb} in flight"
+    words = ": ".join(filter(None, (record.reason, record.service)))
+    return f"{stamp(record.at)} UTC {record.verb} {record.outcome}{f': {words}' if words else ''}"
 
 
 def _quarantine(known: QuarantineRecord, *, outlived: bool) -> list[str]:
     words = ": ".join(filter(None, (known.reason, known.service)))
-    told = f"{counted(known.failures, 'equal failure')} in a row since {moment(known.since)} ({words})"
+    failures = f"{counted(known.failures, 'equal failure')} of {known.verb} in a row"
+    told = f"{failures} since {moment(known.since)} ({words})"
     if outlived:
         return [f"{told}; its inventory entry was changed since, so that it counts no more"]
     release = f"licensesync quarantine release {known.iccid or known.device}"
     return [f"{told}; until {moment(known.until)}, or sooner: {release}"]
 
 
-def _shelter(page: Page, shelter: Shelter) -> Iterator[str]:
+def _protection(shelter: Shelter) -> list[str]:
     protection = shelter.protection
-    until = f", until {protection.until}" if protection.until else ""
-    sentence = f"protected at {protection.place}{until}: {protection.reason}"
-    for told in (sentence, *_line(shelter.line)):
-        yield from page.prose(told)
+    until = "" if protection.until is None else f", until {protection.until}"
+    over = "" if shelter.lasts else " (over)"
+    return [f"{protection.place}{until}{over}: {protection.reason}", *_line(shelter.line)]
 
 
-def _protection_fields(shelter: Shelter) -> dict[str, object]:
-    protection: Protection = shelter.protection
-    return {
-        "place": _place(protection.place),
-        "reason": utf8(protection.reason),
-        "until": None if protection.until is None else str(protection.until),
-        "line": _line_fields(shelter.line),
-    }
-
-
-def _standing_fields(story: Story, standing: Standing) -> dict[str, object]:
-    prospect, naming = standing.prospect, standing.naming
-    unread = prospect if isinstance(prospect, Unread) else None
-    return {
-        "pool": standing.pool.name,
-        "iccid": iccid_of(standing.device),
-        "summary": utf8(_headline(story, standing)),
-        "inventory": _naming_fields(naming) if naming else None,
-        "reading": unread.reading if unread else "whole",
-        "problem": utf8(unread.problem) if unread else None,
-        **(_no_prospect() if isinstance(prospect, Unread) else _prospect_fields(prospect)),
-        **_background_fields(standing.background or Background()),
-    }
-
-
-def _naming_fields(naming: Naming) -> dict[str, object]:
-    return {
-        "place": _place(naming.place),
-        "group": utf8(naming.group),
-        "priority": naming.priority,
-        "from": None if naming.since is None else str(naming.since),
-        "until": None if naming.until is None else str(naming.until),
-        "active": naming.term is Term.ACTIVE,
-        "line": _line_fields(naming.line),
-    }
-
-
-def _line_fields(line: LineCommit | None) -> dict[str, object] | None:
-    if line is None:
-        return None
-    at = time(line.at) if line.at else None
-    return {"commit": line.commit, "author": utf8(line.author), "at": at, "summary": utf8(line.summary)}
-
-
-def _no_prospect() -> dict[str, object]:
-    return dict.fromkeys(("holds", "capacity", "intent", "reason", "until", "before", "refusal"))
-
-
-def _prospect_fields(prospect: Prospect) -> dict[str, object]:
-    held, queue = prospect.held, prospect.queue
-    return {
-        "holds": prospect.holds,
-        "capacity": fields.capacity(prospect.capacity),
-        "intent": prospect.intent,
-        "reason": held.reason if held else None,
-        "until": time(held.until) if held and held.until else None,
-        "before": {"served": queue.served, "waiting": queue.waiting} if queue else None,
-        "refusal": fields.refusal(prospect.refusal) if prospect.refusal else None,
-    }
-
-
-def _background_fields(background: Background) -> dict[str, object]:
-    known = background.quarantine
-    return {
-        "managed": background.managed,
-        "outcomes": [
-            {
-                "run": each.run,
-                "at": time(each.at),
-                "commit": each.commit,
-                "verb": each.verb,
-                "outcome": each.outcome,
-                "reason": each.reason,
-                "service": None if each.service is None else utf8(each.service),
-            }
-            for each in background.outcomes
-        ],
-        "outcomes_in_all": background.of,
-        "quarantine": {"reason": known.reason, "failures": known.failures, "until": time(known.until)}
-        if known and not background.outlived
-        else None,
-    }
-
-
-def _place(place: Place) -> str:
-    return utf8(str(place))
+def _problems(unread: Iterable[Unread]) -> list[str]:
+    """Why other pools were not read, each reason once."""
+    pools: dict[str, list[str]] = {}
+    for each in unread:
+        pools.setdefault(each.problem, []).append(each.pool.name)
+    return [f"{', '.join(names)}: {problem}" for problem, names in pools.items()]
