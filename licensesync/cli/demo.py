@@ -87,7 +87,8 @@ def _tell(home: Path, options: Globals) -> None:
         "That was it; the folder is gone again. With an account of your own: copy config/licensesync.yaml and "
         "config/inventory/, write your account and devices, set THINGSPACE_KEY, THINGSPACE_SECRET, "
         "THINGSPACE_USERNAME and THINGSPACE_PASSWORD, and start with `licensesync check` and `licensesync plan`: "
-        "neither of them changes anything. `licensesync status` and `licensesync history` tell what was done. To rehearse failures: `licensesync simulate --help`."
+        "neither of them changes anything. `licensesync status` and `licensesync history` tell what was done. To "
+        "rehearse failures: `licensesync simulate --help`."
     )
 
 
