@@ -50,7 +50,9 @@ def judge(plan: Plan, policy: Policy, memory: Memory) -> Plan:
 
 
 def digest_of(plan: Plan) -> str:
-    """The hash that a refusal of this plan's removals has, whether they are refused or not."""
+    """The hash of this plan's removals, refused or not; where they are what is left of a set that was let pass, its."""
+    if plan.permit:
+        return plan.permit.digest
     refused = tuple(held.action for held in plan.held_for(HeldReason.REFUSED))
     return _digest(plan.pool, refused or plan.of(Verb.REMOVE))
 
@@ -100,19 +102,25 @@ def _permit(refusal: Refusal, devices: frozenset[DeviceId], policy: Policy, memo
         if digest := _covered(digits, refusal, devices, memory.approvals_used):
             return Permit(refusal, digest)
     for approval in policy.approvals:
-        if in_force(approval, policy.today):
-            uses = _uses_of(approval, memory.approvals_used)
-            if uses and (use := next((use for use in uses if devices <= use.left), None)):
-                return Permit(refusal, use.digest, approval)
-            if not uses and _names(approval.refusal, refusal.digest):
-                return Permit(refusal, refusal.digest, approval)
+        if in_force(approval, policy.today) and (digest := _approved(approval, refusal, devices, memory)):
+            return Permit(refusal, digest, approval)
     return None
+
+
+def _approved(approval: Approval, refusal: Refusal, devices: frozenset[DeviceId], memory: Memory) -> str | None:
+    """The hash of the approved set, if the removals are what is left of it, or all of it and the entry is new."""
+    if _uses_of(approval, memory.approvals_used):
+        return _left(approval.refusal, devices, memory.approvals_used)
+    return _covered(approval.refusal, refusal, devices, memory.approvals_used)
 
 
 def _covered(digits: str, refusal: Refusal, devices: frozenset[DeviceId], uses: tuple[ApprovalUse, ...]) -> str | None:
     """The hash of the set that these digits name, if the removals are that set or what is left of it."""
-    if _names(digits, refusal.digest):
-        return refusal.digest
+    return refusal.digest if _names(digits, refusal.digest) else _left(digits, devices, uses)
+
+
+def _left(digits: str, devices: frozenset[DeviceId], uses: tuple[ApprovalUse, ...]) -> str | None:
+    """The hash of a set in use that these digits name, whoever let it pass first, if the removals are left of it."""
     return next((use.digest for use in uses if _names(digits, use.digest) and devices <= use.left), None)
 
 
@@ -129,12 +137,12 @@ def _names(digits: str, digest: str) -> bool:
 def _useless(refusal: Refusal, devices: frozenset[DeviceId], policy: Policy, memory: Memory) -> Iterator[str]:
     """Why approvals that are written for these removals do not let them pass."""
     for approval in policy.approvals:
-        uses = _uses_of(approval, memory.approvals_used)
-        if not _names(approval.refusal, refusal.digest) and not any(devices <= use.left for use in uses):
+        if not _covered(approval.refusal, refusal, devices, memory.approvals_used):
             continue
         if not in_force(approval, policy.today):
             yield f"The approval at {approval.place} ended on {approval.until}; write a later date if it is meant."
-        for use in uses if in_force(approval, policy.today) else ():
+            continue
+        for use in _uses_of(approval, memory.approvals_used):
             done = use.size - len(use.left)
             yield (
                 f"The approval at {approval.place} was used on {use.used_at:%Y-%m-%d} and {done} of its {use.size} "

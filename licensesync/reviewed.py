@@ -30,6 +30,7 @@ class _Row(msgspec.Struct):
 
 class _Pool(msgspec.Struct):
     pool: str
+    account: str
     reading: str
     actions: list[_Row]
     held: list[_Row]
@@ -50,7 +51,10 @@ class Reviewed(msgspec.Struct):
 
 def read(document: bytes) -> Reviewed:
     """The plan of a document that `plan --out` wrote. Raises ValueError for anything else."""
-    return msgspec.json.decode(document, type=Reviewed)
+    try:
+        return msgspec.json.decode(document, type=Reviewed)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def changes(reviewed: Reviewed, run_plan: RunPlan) -> list[str]:
@@ -66,6 +70,8 @@ def changes(reviewed: Reviewed, run_plan: RunPlan) -> list[str]:
 
 
 def _changes_of(name: str, before: _Pool, now: Plan | Unread) -> Iterator[str]:
+    if before.account != now.pool.account:
+        yield f"pool {name}: its account is {now.pool.account} now, not {before.account}"
     if isinstance(now, Unread):
         yield f"pool {name} could not be read whole: {now.problem}"
         return

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import core_worlds as worlds
 import pytest
@@ -17,7 +19,9 @@ from licensesync import guard
 from licensesync.model import (
     Action,
     Approval,
+    ApprovalUse,
     Capacity,
+    DeviceId,
     Held,
     HeldReason,
     InventoryInfo,
@@ -318,3 +322,145 @@ def test_lifting_changes_nothing_of_the_plan_hash() -> None:
 def test_judging_says_nothing_of_an_action_that_is_no_removal() -> None:
     only = Plan(pool(limits=Limits(count=0, percent=0, per_day=0)), Capacity(9, 0), (Action(Verb.ASSIGN, device(1)),))
     assert worlds.judged(only, removed_in_past_day=99) == only
+
+
+# --- approvals in use: what is left of a set
+
+MADE = removing(101, 4000, Limits())
+DIGEST = refusal_of(worlds.judged(MADE)).digest
+ENTRY = Approval(DIGEST[:16], "Rotterdam is closing", worlds.place(7), TODAY + timedelta(days=9))
+THEIRS = frozenset(each.device for each in MADE.of(Verb.REMOVE))
+TIGHT = replace(GENEROUS, count=2)
+
+
+def used(entry: Approval, left: Iterable[DeviceId], size: int = 101) -> ApprovalUse:
+    """This entry was used yesterday, and these are left of its set."""
+    return ApprovalUse(DIGEST, entry.reason, entry.until, NOW - timedelta(days=1), size, frozenset(left))
+
+
+def removes(*numbers: int) -> Plan:
+    """A plan that removes these devices, which is more than the guard lets pass."""
+    actions = tuple(worlds.remove(number) for number in numbers)
+    return Plan(pool(limits=TIGHT), Capacity(9000, 4000), actions, kept=3000, desired=3000)
+
+
+def test_the_first_use_of_an_approval_names_itself_and_what_would_have_been_said() -> None:
+    judged = worlds.judged(MADE, approvals=[ENTRY])
+    assert judged.permit is not None
+    assert (judged.permit.approval, judged.permit.digest) == (ENTRY, DIGEST)
+    assert judged.permit.refusal == refusal_of(worlds.judged(MADE))
+    assert judged.of(Verb.REMOVE) == MADE.of(Verb.REMOVE)
+
+
+def test_within_the_limits_no_approval_is_used() -> None:
+    approval = replace(ENTRY, refusal=guard.digest_of(removing(3, 4000))[:16])
+    assert worlds.judged(removing(3, 4000), approvals=[approval], used=[used(ENTRY, THEIRS)]).permit is None
+
+
+def test_an_approval_in_use_of_which_nothing_is_done_yet_lets_its_whole_set_pass() -> None:
+    assert worlds.judged(MADE, approvals=[ENTRY], used=[used(ENTRY, THEIRS)]).refusal is None
+
+
+@pytest.mark.parametrize("left", [(0, 1, 2), (0, 1, 2, 3, 4, 5)])
+def test_what_is_left_of_an_approval_in_use_passes_whole_or_in_part(left: tuple[int, ...]) -> None:
+    judged = worlds.judged(removes(0, 1, 2), approvals=[ENTRY], used=[used(ENTRY, devices(*left))])
+    assert judged.permit is not None
+    assert (judged.permit.digest, judged.permit.approval) == (DIGEST, ENTRY)
+    assert judged.permit.refusal.digest == guard.digest_of(removes(0, 1, 2)) != DIGEST
+
+
+@pytest.mark.parametrize("asked", [(0, 1, 2, 200), (200, 201, 202), (0, 1, 2, 50)])
+def test_a_device_that_is_not_left_of_the_set_does_not_pass_and_nothing_with_it(asked: tuple[int, ...]) -> None:
+    """200 was never in the set; 50 was, and is removed: somebody gave it a license again."""
+    judged = worlds.judged(removes(*asked), approvals=[ENTRY], used=[used(ENTRY, devices(0, 1, 2))])
+    assert refusal_of(judged).asked == len(asked)
+    assert judged.of(Verb.REMOVE) == ()
+
+
+def test_what_would_be_left_of_an_approval_that_was_never_used_does_not_pass() -> None:
+    assert worlds.judged(removes(0, 1, 2), approvals=[ENTRY]).refusal is not None
+
+
+@pytest.mark.parametrize("left", [(), (0, 1)])
+def test_a_used_up_approval_does_not_let_the_same_set_pass_again_and_says_so(left: tuple[int, ...]) -> None:
+    judged = worlds.judged(MADE, approvals=[ENTRY], used=[used(ENTRY, devices(*left))])
+    told = refusal_of(judged).next_step
+    assert str(ENTRY.place) in told
+    assert f"{101 - len(left)} of its 101 removals are done" in told
+    assert "used up" in told
+    assert "another reason or date" in told
+
+
+@pytest.mark.parametrize("other", [{"reason": "and once more"}, {"until": TODAY + timedelta(days=30)}, {"until": None}])
+def test_a_new_entry_with_another_reason_or_date_approves_the_same_set_again(other: dict[str, Any]) -> None:
+    entry = replace(ENTRY, **other)
+    for approvals in ([entry], [ENTRY, entry]):
+        judged = worlds.judged(MADE, approvals=approvals, used=[used(ENTRY, ())])
+        assert judged.permit is not None
+        assert judged.permit.approval == entry
+
+
+def test_only_the_same_reason_and_date_make_the_same_entry() -> None:
+    moved = replace(ENTRY, place=worlds.place(70))
+    longer = replace(ENTRY, refusal=DIGEST[:40])
+    for same in (moved, longer):
+        assert worlds.judged(MADE, approvals=[same], used=[used(ENTRY, ())]).refusal is not None
+
+
+def test_an_approval_that_ended_lets_nothing_pass_of_what_is_left() -> None:
+    ended = replace(ENTRY, until=TODAY)
+    judged = worlds.judged(removes(0, 1, 2), approvals=[ended], used=[used(ended, devices(0, 1, 2))])
+    assert f"{ended.place} ended on {TODAY}; write a later date" in refusal_of(judged).next_step
+
+
+def test_a_later_date_lets_what_is_left_of_an_ended_approval_pass() -> None:
+    """That is what the refusal says to do; the hash of what is left is another one."""
+    ended = replace(ENTRY, until=TODAY)
+    uses = [used(ended, devices(0, 1, 2))]
+    for approvals in ([ENTRY], [ended, ENTRY]):
+        judged = worlds.judged(removes(0, 1, 2), approvals=approvals, used=uses)
+        assert judged.permit is not None
+        assert (judged.permit.approval, judged.permit.digest) == (ENTRY, DIGEST)
+    assert worlds.judged(removes(0, 1, 2, 200), approvals=[ENTRY], used=uses).refusal is not None
+
+
+def test_an_ended_and_a_used_up_approval_both_say_so() -> None:
+    ended = replace(ENTRY, until=TODAY, place=worlds.place(8))
+    told = refusal_of(worlds.judged(MADE, approvals=[ended, ENTRY], used=[used(ENTRY, ())])).next_step
+    assert f"{ended.place} ended on {TODAY}" in told
+    assert f"{ENTRY.place} was used on" in told
+
+
+def test_approvals_of_other_removals_are_not_talked_about() -> None:
+    others = [
+        Approval("0" * 16, "another", worlds.place(1), TODAY),
+        Approval("1" * 16, "another", worlds.place(2)),
+        replace(ENTRY, until=TODAY),
+    ]
+    told = refusal_of(worlds.judged(removes(200, 201, 202), approvals=others, used=[used(ENTRY, devices(1))]))
+    assert "approval at" not in told.next_step
+
+
+@pytest.mark.parametrize("digits", [8, 16, 64])
+def test_the_command_line_lets_what_is_left_of_a_set_in_use_pass_by_the_hash_of_the_set(digits: int) -> None:
+    uses = [used(Approval(DIGEST, "--allow-removals", worlds.place(1)), devices(0, 1, 2))]
+    judged = worlds.judged(removes(0, 1, 2), allowed={DIGEST[:digits]}, used=uses)
+    assert judged.permit is not None
+    assert (judged.permit.approval, judged.permit.digest) == (None, DIGEST)
+    assert guard.digest_of(judged) == DIGEST
+    assert worlds.judged(removes(0, 1, 200), allowed={DIGEST[:digits]}, used=uses).refusal is not None
+    assert worlds.judged(removes(0, 1, 2), allowed={DIGEST[:7]}, used=uses).refusal is not None
+    assert worlds.judged(removes(0, 1, 2), used=uses).refusal is not None
+
+
+def test_the_command_line_lets_pass_what_a_used_up_approval_does_not() -> None:
+    judged = worlds.judged(MADE, allowed={DIGEST[:16]}, approvals=[ENTRY], used=[used(ENTRY, ())])
+    assert judged.permit is not None
+    assert judged.permit.approval is None
+
+
+@given(st.sets(st.integers(0, 12), min_size=3), st.sets(st.integers(0, 12)))
+def test_an_approval_in_use_lets_pass_exactly_what_is_left_of_its_set(asked: set[int], left: set[int]) -> None:
+    judged = worlds.judged(removes(*asked), approvals=[ENTRY], used=[used(ENTRY, devices(*left))])
+    assert (judged.permit is not None) is (asked <= left)
+    assert (judged.refusal is None) is (asked <= left)

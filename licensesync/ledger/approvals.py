@@ -24,8 +24,9 @@ def used(connection: Connection, pool: Pool) -> tuple[ApprovalUse, ...]:
 
 
 def use(connection: Connection, run_id: int, plan: Plan, permit: Permit, now: datetime) -> None:
-    """An approval is in use from here on, with its whole set; where only what is left of it passes, it is already."""
-    if permit.refusal.digest != permit.digest:
+    """An approval is in use from here on, with its whole set; a new entry of a set in use, with what is left of it."""
+    whole = permit.refusal.digest == permit.digest
+    if not whole and permit.approval is None:
         return
     reason, until = (permit.approval.reason, permit.approval.until) if permit.approval else (COMMAND_LINE, None)
     known = _known(connection, plan.pool, permit.digest, reason, until)
@@ -35,7 +36,8 @@ def use(connection: Connection, run_id: int, plan: Plan, permit: Permit, now: da
         connection.execute(delete(approved_removals).where(approved_removals.c.approval_id == known))
         connection.execute(delete(approvals).where(approvals.c.id == known))
     removals = plan.of(Verb.REMOVE)
-    keep_set(connection, permit.digest, removals)
+    if whole:
+        keep_set(connection, permit.digest, removals)
     begun = connection.execute(
         insert(approvals)
         .values(
