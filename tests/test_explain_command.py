@@ -227,3 +227,18 @@ async def test_problems_of_the_inventory_are_exit_1_with_their_places(tmp_path: 
         ended = await fleet.run(*QUIET, "explain", imeis(0, 1)[0], "--offline")
     assert ended.code == 1
     assert "inventory.yaml:5:9: " in ended.err
+
+
+async def test_each_pool_has_its_own_sentence_and_its_own_story(tmp_path: Path) -> None:
+    device, east = imeis(0, 1)[0], "0742233522-00002"
+    async with fleet_of(tmp_path, devices=1, accounts=(ACCOUNT, east)) as fleet:
+        fleet.simulator.world.accounts[east].licensed.discard(device)
+        fleet.settings(pool=f'  east:\n    product: fota\n    account: "{east}"\n    mode: managed\n')
+        fleet.inventory([device], f'  - {{name: both, licenses: [east], priority: 7, devices: ["{device}"]}}\n')
+        words = await told(fleet, device)
+        document = (await fleet.run(*QUIET, "explain", device, "--format", "json")).document
+    kept = f"{device} holds a license of pool fota and keeps it"
+    assert words.startswith(f"{kept} {device} lacks a license of pool east; the next run assigns one")
+    assert "group meters, priority 0" in words
+    assert "group both, priority 7" in words
+    assert [(pool["pool"], pool["intent"]) for pool in document["pools"]] == [("fota", "kept"), ("east", "assign")]
