@@ -185,7 +185,8 @@ class _Work:
         outcomes = {
             each.action: settle(each, None if holders is None else each.action.device in holders) for each in unknown
         }
-        outcomes |= await self._sent_once_more(outcomes.values())
+        again = await self._sent_once_more(outcomes.values())
+        outcomes |= {action: settle(outcome, None) for action, outcome in again.items()}
         self._tell(list(outcomes), list(outcomes.values()))
 
     async def _fresh_holders(self) -> AbstractSet[DeviceId] | None:
@@ -228,7 +229,7 @@ class _Work:
         """Whether the next batch can fare better than this one."""
         hopeless = [HOPELESS[each.reason] for each in settled if each.reason in HOPELESS]
         self.halted = self.halted or next(iter(hopeless), None)
-        nothing_known = all(each.kind is OutcomeKind.UNKNOWN for each in settled)
+        nothing_known = all(_is_mute(each) for each in settled)
         self.unanswered = self.unanswered + 1 if nothing_known else 0
         if self.unanswered >= UNANSWERED_IN_A_ROW:
             self.halted = self.halted or HeldReason.STOPPING
@@ -267,7 +268,7 @@ class _Work:
             outcomes = [self._rejected(batch[0], rejection)]
         unknown = [outcome.action.device for outcome in outcomes if outcome.kind is OutcomeKind.UNKNOWN]
         holding = await self._looked_up(unknown) if unknown else {}
-        settled = [settle(outcome, holding.get(outcome.action.device)) for outcome in outcomes]
+        settled = [settle(each, holding[d]) if (d := each.action.device) in holding else each for each in outcomes]
         self._learn_from(settled)
         return {outcome.action: outcome for outcome in settled}
 
@@ -288,6 +289,11 @@ class _Work:
         return Outcome(action, OutcomeKind.REJECTED, self.sending.now(), reason, str(rejection))
 
 
+def _is_mute(outcome: Outcome) -> bool:
+    """Neither the service nor a look-up said anything of the device."""
+    return outcome.kind is OutcomeKind.UNKNOWN and outcome.reason is not OutcomeReason.UPGRADE_PENDING
+
+
 def settle(outcome: Outcome, holds: bool | None) -> Outcome:  # noqa: FBT001 - yes, no and "nobody knows" are the answer
     """An unknown outcome, once it is known whether the device holds a license now (None: it could not be looked up)."""
     if outcome.kind is not OutcomeKind.UNKNOWN:
@@ -296,7 +302,10 @@ def settle(outcome: Outcome, holds: bool | None) -> Outcome:  # noqa: FBT001 - y
     if holds is (outcome.action.verb is Verb.ASSIGN):
         return replace(outcome, kind=OutcomeKind.DONE, retry_at=None)
     if upgrading:
-        return replace(outcome, kind=OutcomeKind.PENDING, retry_at=outcome.retry_at or outcome.at + UPGRADE_TAKES)
+        named = (
+            outcome.retry_at if outcome.retry_at and outcome.retry_at > outcome.at else None
+        )  # a past one tells nothing
+        return replace(outcome, kind=OutcomeKind.PENDING, retry_at=named or outcome.at + UPGRADE_TAKES)
     if holds is None:
         return outcome
     return replace(outcome, kind=OutcomeKind.FAILED, reason=OutcomeReason.NO_EFFECT)

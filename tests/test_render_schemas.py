@@ -1,4 +1,4 @@
-"""The JSON Schemas of plan and report."""
+"""The JSON Schemas of plan, report and status."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from licensesync.model import (
     Verb,
 )
 from licensesync.render import json as render
-from licensesync.render.schemas import Schema, plan_schema, report_schema
+from licensesync.render.schemas import Schema, plan_schema, report_schema, status_schema
 
 PLANNED = Plan(
     worlds.FOTA,
@@ -59,7 +59,7 @@ def objects(schema: object) -> list[Any]:
     return own + [found for part in schema.values() for found in objects(part)]
 
 
-@pytest.mark.parametrize("schema", [plan_schema(), report_schema()], ids=["plan", "report"])
+@pytest.mark.parametrize("schema", [plan_schema(), report_schema(), status_schema()], ids=["plan", "report", "status"])
 def test_a_schema_is_a_schema_and_strict_all_through(schema: Schema) -> None:
     jsonschema.Draft202012Validator.check_schema(schema)
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"

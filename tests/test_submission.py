@@ -38,6 +38,7 @@ from licensesync.planner import plan
 from licensesync.submission import Sending, carry_out, settle
 
 Answer = Callable[[Action], Outcome]
+UPGRADE_PENDING = OutcomeReason.UPGRADE_PENDING
 DONE, PENDING, REJECTED, FAILED, UNKNOWN = (
     OutcomeKind.DONE,
     OutcomeKind.PENDING,
@@ -64,6 +65,7 @@ class Service:
     readings: int = 0
     before_batch: Callable[[Sequence[Action]], None] = lambda _: None
     batches: list[tuple[Action, ...]] = field(default_factory=list)
+    answered: list[tuple[Action, ...]] = field(default_factory=list)
     look_ups: list[tuple[DeviceId, ...]] = field(default_factory=list)
     counted: int = 0
 
@@ -80,6 +82,7 @@ class Service:
         await asyncio.sleep(0)
         if any(action.device in self.poison for action in batch) or self.moody():
             raise BatchRejected("HTTP 400 INVALID_PARAMETER Invalid device id format")
+        self.answered.append(tuple(batch))
         return [self._end(action) for action in batch]
 
     async def look_up(self, devices: Sequence[DeviceId]) -> Mapping[DeviceId, bool]:
@@ -129,22 +132,32 @@ class Listener:
 
 @dataclass
 class Pages:
-    """A record in memory: what was kept before and after each batch; `full` after so many batches."""
+    """A record in memory: what was kept before and after each batch; `full` after so many batches, or as it `fails`."""
 
     before: list[tuple[Action, ...]] = field(default_factory=list)
     after: list[tuple[tuple[Action, ...], tuple[Outcome, ...]]] = field(default_factory=list)
     full: int | None = None
     full_after: int | None = None
+    fails: Callable[[str], bool] = lambda _: False
+    failed: bool = False
+    open_or_told: dict[Action, Outcome | None] = field(default_factory=dict)
 
     def sent(self, _: Pool, batch: Sequence[Action]) -> None:
-        if self.full is not None and len(self.before) >= self.full:
-            raise LedgerError("the disk is full")
+        self._take("before", full=self.full is not None and len(self.before) >= self.full)
         self.before.append(tuple(batch))
+        self.open_or_told |= dict.fromkeys(batch)
 
     def settled(self, _: Pool, batch: Sequence[Action], outcomes: Sequence[Outcome]) -> None:
-        if self.full_after is not None and len(self.after) >= self.full_after:
-            raise LedgerError("the disk is full")
+        self._take("after", full=self.full_after is not None and len(self.after) >= self.full_after)
         self.after.append((tuple(batch), tuple(outcomes)))
+        for action in batch:
+            del self.open_or_told[action]
+        self.open_or_told |= {outcome.action: outcome for outcome in outcomes}
+
+    def _take(self, when: str, *, full: bool) -> None:
+        if full or self.fails(when):
+            self.failed = True
+            raise LedgerError("the disk is full")
 
 
 def answer(kind: OutcomeKind, reason: OutcomeReason | None = None) -> Answer:
@@ -589,6 +602,254 @@ def test_a_pending_upgrade_is_left_alone_until_its_time_or_for_a_day(named: date
 def test_what_is_known_is_not_changed_by_a_look_up(kind: OutcomeKind, *, holds: bool | None) -> None:
     outcome = Outcome(worlds.assign(1), kind, NOW)
     assert settle(outcome, holds) is outcome
+
+
+# --- what no look-up tells
+
+
+def unanswered(service: Service, *, works: bool) -> Answer:
+    """The service carries an action out, or does not; either way it gives no answer."""
+
+    def end(action: Action) -> Outcome:
+        if works:
+            (service.holders.add if action.verb is Verb.ASSIGN else service.holders.discard)(action.device)
+        return Outcome(action, UNKNOWN, NOW, OutcomeReason.NO_ANSWER)
+
+    return end
+
+
+def sent_devices(service: Service) -> list[list[DeviceId]]:
+    return [[action.device for action in batch] for batch in service.batches]
+
+
+async def test_a_fresh_reading_tells_what_no_look_up_does() -> None:
+    service, listener = Service(pool(), holders=set(devices(1, 2)), blind=True, readable=True), Listener()
+    service.answers = {device(1): unanswered(service, works=True), device(2): unanswered(service, works=False)}
+
+    def answer_again(_: Sequence[Action]) -> None:
+        if service.batches:
+            service.answers.clear()
+
+    service.before_batch = answer_again
+    report = await carried_out(
+        planned(worlds.remove(1), worlds.remove(2), worlds.remove(3)), service, listener=listener
+    )
+    assert (service.readings, service.holders) == (1, set())
+    assert sent_devices(service) == [devices(1, 2, 3), devices(2)]
+    assert kinds(report) == dict.fromkeys(devices(1, 2, 3), DONE)
+    assert [[each.action.device for each in told] for told in listener.settlements] == [devices(3), devices(1, 2)]
+
+
+async def test_each_phase_has_one_reading_at_most_and_ends_before_the_next_begins() -> None:
+    service = Service(pool(), total=5, holders=set(devices(1, 2, 3, 4)), blind=True, readable=True)
+    silent = devices(1, 2, 11, 13)
+    service.answers = {each: unanswered(service, works=each != device(2)) for each in silent}
+    readings: list[tuple[list[DeviceId], int]] = []
+    service.before_batch = lambda batch: readings.append(([each.device for each in batch], service.readings))
+    made = planned(*(worlds.remove(number) for number in (1, 2, 3)), worlds.assign(11), held=awaiting(12, 13, 14))
+    report = await carried_out(made, service)
+    assert readings == [(devices(1, 2, 3), 0), (devices(2), 1), (devices(11), 1), (devices(12, 13), 2)]
+    assert service.readings == 3
+    assert service.holders == set(devices(2, 4, 11, 12, 13))
+    assert kinds(report) == {**dict.fromkeys(devices(1, 3, 11, 12, 13), DONE), device(2): UNKNOWN}
+    assert reasons(report) == {device(14): HeldReason.NO_CAPACITY}
+
+
+async def test_where_every_look_up_tells_nothing_is_read_again() -> None:
+    service = Service(pool(), readable=True)
+    service.answers = {device(1): unanswered(service, works=True), device(2): unanswered(service, works=False)}
+    await carried_out(planned(worlds.assign(1), worlds.assign(2)), service)
+    assert service.readings == 0
+
+
+@pytest.mark.parametrize("blind_from", [0, 1])
+async def test_what_had_no_effect_is_never_sent_a_third_time(blind_from: int) -> None:
+    service = Service(pool(), readable=True)
+    service.answers = dict.fromkeys(devices(*range(5)), unanswered(service, works=False))
+
+    def go_blind(_: Sequence[Action]) -> None:
+        service.blind = len(service.batches) >= blind_from
+
+    service.before_batch = go_blind
+    made = planned(*(worlds.assign(number) for number in range(5)))
+    report = await carried_out(made, service, size=5)
+    assert sent_devices(service) == [devices(*range(5))] * 2
+    assert service.readings == 1
+    if blind_from:
+        assert {each.reason for each in report.outcomes} == {OutcomeReason.NO_EFFECT}
+    assert Counter(each.action for each in report.outcomes) == Counter(made.actions)
+
+
+async def test_without_look_up_and_reading_nothing_is_sent_a_second_time() -> None:
+    service = Service(pool(), blind=True)
+    service.answers = dict.fromkeys(devices(1, 2), unanswered(service, works=True))
+    report = await carried_out(planned(worlds.assign(1), worlds.assign(2), worlds.assign(3)), service)
+    assert (service.readings, len(service.batches)) == (1, 1)
+    assert kinds(report) == {device(1): UNKNOWN, device(2): UNKNOWN, device(3): DONE}
+
+
+async def test_after_a_stop_nothing_is_read_and_what_is_not_known_stays_so() -> None:
+    stop = asyncio.Event()
+    service = Service(pool(), blind=True, readable=True, before_batch=lambda _: stop.set())
+    service.answers = {device(1): unanswered(service, works=False), device(2): answer(UNKNOWN, UPGRADE_PENDING)}
+    pages = Pages()
+    report = await carried_out(planned(worlds.assign(1), worlds.assign(2)), service, stop=stop, pages=pages)
+    assert (service.readings, len(service.batches)) == (0, 1)
+    assert kinds(report) == {device(1): UNKNOWN, device(2): PENDING}
+    assert pages.open_or_told == dict(zip(report.plan.actions, report.outcomes, strict=True))  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("works", "kind"), [(True, DONE), (False, PENDING)])
+async def test_a_pending_upgrade_that_no_look_up_tells_of_is_read_too_and_not_sent_again(
+    kind: OutcomeKind, *, works: bool
+) -> None:
+    service = Service(pool(), blind=True, readable=True)
+
+    def upgrading(action: Action) -> Outcome:
+        return replace(unanswered(service, works=works)(action), reason=UPGRADE_PENDING)
+
+    service.answers = dict.fromkeys(devices(*range(12)), upgrading)
+    report = await carried_out(planned(*(worlds.assign(number) for number in range(12))), service)
+    assert (service.readings, len(service.batches)) == (1, 4)
+    assert kinds(report) == dict.fromkeys(devices(*range(12)), kind)
+    assert {each.retry_at for each in report.outcomes} == {None if works else NOW + timedelta(hours=24)}
+
+
+async def test_what_is_sent_again_after_a_reading_and_is_pending_then_stays_pending() -> None:
+    service = Service(pool(), blind=True, readable=True)
+    service.answers = {device(1): unanswered(service, works=False)}
+
+    def upgrade(_: Sequence[Action]) -> None:
+        if service.batches:
+            service.answers[device(1)] = answer(UNKNOWN, UPGRADE_PENDING)
+
+    service.before_batch = upgrade
+    report = await carried_out(planned(worlds.assign(1)), service)
+    assert (service.readings, len(service.batches)) == (1, 2)
+    assert kinds(report) == {device(1): PENDING}
+
+
+# --- the record
+
+
+async def test_a_batch_is_kept_as_sent_before_it_is_and_as_settled_before_the_next() -> None:
+    pages = Pages()
+    service = Service(pool(), holders=set(devices(*range(7))))
+    kept: list[tuple[int, int]] = []
+    service.before_batch = lambda batch: kept.append((pages.before.index(tuple(batch)), len(pages.after)))
+    report = await carried_out(planned(*worlds.removals(7), worlds.assign(9)), service, pages=pages)
+    assert kept == [(0, 0), (1, 1), (2, 2), (3, 3)]
+    assert pages.open_or_told == {outcome.action: outcome for outcome in report.outcomes}
+    assert not report.unrecorded
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+async def test_what_cannot_be_kept_is_not_sent_and_the_rest_is_held(at_once: int) -> None:
+    service, pages = Service(pool(), holders=set(devices(*range(9)))), Pages(full=1)
+    made = planned(*worlds.removals(9), worlds.assign(50), held=awaiting(60))
+    report = await carried_out(made, service, pages=pages, at_once=at_once)
+    assert sent_devices(service) == [devices(0, 1, 2)]
+    assert kinds(report) == dict.fromkeys(devices(0, 1, 2), DONE)
+    assert reasons(report) == {
+        **dict.fromkeys(devices(*range(3, 9), 50), HeldReason.STOPPING),
+        device(60): HeldReason.AWAITING_REMOVALS,
+    }
+    assert (report.unrecorded, report.problem, service.counted) == (True, "the disk is full", 0)
+    assert pages.open_or_told == {outcome.action: outcome for outcome in report.outcomes}
+    assert_every_action_has_one_end(made, report)
+
+
+async def test_a_record_that_takes_nothing_lets_nothing_be_sent() -> None:
+    service = Service(pool())
+    report = await carried_out(planned(worlds.assign(1), worlds.assign(2)), service, pages=Pages(full=0))
+    assert (service.batches, report.outcomes, report.unrecorded) == ([], (), True)
+    assert reasons(report) == dict.fromkeys(devices(1, 2), HeldReason.STOPPING)
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+async def test_a_record_that_fails_afterwards_loses_no_outcome_from_the_report(at_once: int) -> None:
+    service, pages, listener = Service(pool(), holders=set(devices(*range(9)))), Pages(full_after=0), Listener()
+    made = planned(*worlds.removals(9), worlds.assign(50))
+    report = await carried_out(made, service, pages=pages, at_once=at_once, listener=listener)
+    assert set(kinds(report)) == {action.device for action in service.sent} == set(devices(*range(3 * at_once)))
+    assert set(kinds(report).values()) == {DONE}
+    assert {each for told in listener.settlements for each in told} == set(report.outcomes)
+    assert set(reasons(report).values()) == {HeldReason.STOPPING}
+    assert report.unrecorded
+    assert pages.open_or_told == dict.fromkeys(action for batch in service.batches for action in batch)
+    assert_every_action_has_one_end(made, report)
+
+
+async def test_an_unknown_outcome_whose_record_fails_after_the_reading_is_told_all_the_same() -> None:
+    service, pages = Service(pool(), blind=True, readable=True), Pages(full_after=0)
+    service.answers = {device(1): unanswered(service, works=True)}
+    report = await carried_out(planned(worlds.assign(1)), service, pages=pages)
+    assert (kinds(report), report.unrecorded) == ({device(1): DONE}, True)
+
+
+async def test_what_was_not_sent_in_the_end_is_taken_back_from_the_record() -> None:
+    stop, pages = asyncio.Event(), Pages()
+    service = Service(pool(), holders=set(devices(*range(8))), poison={device(0)})
+
+    def stop_soon(_: Sequence[Action]) -> None:
+        if len(service.batches) == 3:
+            stop.set()
+
+    service.before_batch = stop_soon
+    made = planned(*worlds.removals(8))
+    report = await carried_out(made, service, size=8, stop=stop, pages=pages)
+    assert sent_devices(service) == [devices(*range(8)), devices(0, 1, 2, 3), devices(0, 1), devices(0)]
+    assert pages.before == [tuple(worlds.removals(8))]
+    assert pages.open_or_told == {outcome.action: outcome for outcome in report.outcomes}
+    assert kinds(report) == {device(0): REJECTED}
+    assert reasons(report) == dict.fromkeys(devices(*range(1, 8)), HeldReason.STOPPING)
+
+
+@given(
+    world=worlds.worlds(),
+    seed=st.integers(0, 2**32),
+    size=st.integers(1, 5),
+    at_once=st.integers(1, 4),
+    troubles=st.sets(st.sampled_from(["before", "after", "blind", "unreadable", "stop", "moody"])),
+)
+def test_whatever_fails_every_action_has_one_end_and_the_record_knows_it(
+    world: worlds.World, seed: int, size: int, at_once: int, troubles: set[str]
+) -> None:
+    chance, stop = Random(seed), asyncio.Event()
+    everything = replace(world.pool, limits=Limits(1000, 100, 1000))
+    made = worlds.judged(plan(everything, world.desired, world.observed, world.policy, world.memory))
+    service = Service(everything, world.observed.capacity.total, set(world.observed.holders))
+    pages = Pages(fails=lambda when: when in troubles and chance.random() < 0.3)
+
+    def trouble(batch: Sequence[Action]) -> None:
+        assert set(batch) <= pages.open_or_told.keys(), "sent before it was kept"
+        service.blind = "blind" in troubles and chance.random() < 0.7
+        service.readable = "unreadable" not in troubles or chance.random() < 0.5
+        if "stop" in troubles and chance.random() < 0.1:
+            stop.set()
+
+    service.before_batch = trouble
+    service.moody = lambda: "moody" in troubles and chance.random() < 0.1
+    for each in worlds.FLEET:
+        if chance.random() < 0.6:
+            works, reason = chance.random() < 0.5, chance.choice([UPGRADE_PENDING, OutcomeReason.NO_ROW])
+            lost = unanswered(service, works=works and len(service.holders) < service.total)
+            service.answers[each] = lambda action, lost=lost, reason=reason: replace(lost(action), reason=reason)  # type: ignore[misc]
+    report = asyncio.run(carried_out(made, service, size=size, at_once=at_once, stop=stop, pages=pages))
+
+    assert_every_action_has_one_end(made, report)
+    told = {outcome.action: outcome for outcome in report.outcomes}
+    kept = pages.open_or_told
+    left_open = {action for action, outcome in kept.items() if outcome is None}
+    assert {action: outcome for action, outcome in kept.items() if outcome} == {
+        action: outcome for action, outcome in told.items() if action not in left_open
+    }
+    assert not left_open or report.unrecorded
+    assert report.unrecorded is pages.failed
+    assert set(service.sent) >= told.keys()
+    assert service.readings <= 3
+    answered = Counter(action for batch in service.answered for action in batch)
+    assert max(answered.values(), default=0) <= 2
 
 
 # --- being stopped

@@ -397,6 +397,25 @@ def test_every_word_about_a_device_has_its_meaning(
     assert (outcome.kind, outcome.reason, outcome.at) == (kind, reason, NOW)
 
 
+@pytest.mark.parametrize(
+    ("words", "time"),
+    [
+        (PENDING_WORDS, datetime(2022, 10, 6, 18, 5, tzinfo=UTC)),
+        (PENDING_WORDS.upper(), datetime(2022, 10, 6, 18, 5, tzinfo=UTC)),
+        (PENDING_WORDS.replace("06 Oct 22", "6 Dec 2027"), datetime(2027, 12, 6, 18, 5, tzinfo=UTC)),
+        (PENDING_WORDS.replace("06 Oct", "31 Feb"), None),
+        (PENDING_WORDS.replace("Oct", "Okt"), None),
+        (PENDING_WORDS.replace("18:05", "24:05"), None),
+        ("Upgrade pending", None),
+    ],
+)
+def test_a_pending_upgrade_names_its_time_in_a_field_or_in_words(words: str, time: datetime | None) -> None:
+    row = {"status": "UpgradePending", "Reason": words}
+    assert outcome_of(Verb.ASSIGN, row).retry_at == time
+    field = outcome_of(Verb.REMOVE, {**row, "nextAttemptTime": "2028-06-11T15:13:30.941Z"})
+    assert field.retry_at == datetime(2028, 6, 11, 15, 13, 30, 941_000, UTC)
+
+
 @pytest.mark.parametrize("words", ["License is not available for removal, it is in use", "No license change: exceeded"])
 def test_a_removal_that_is_rejected_is_no_sign_that_licenses_run_out(words: str) -> None:
     outcome = outcome_of(Verb.REMOVE, {"status": "Failure", "resultReason": words})

@@ -38,6 +38,17 @@ class Moment(TypeDecorator[datetime]):
         return None if value is None else datetime.fromisoformat(value)
 
 
+class Words(TypeDecorator[str]):
+    """A text that can be encoded whatever it quotes: the name of a file need not be."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        del dialect
+        return value if value is None or value.isascii() else value.encode(errors="replace").decode()
+
+
 metadata = MetaData()
 
 runs = Table(
@@ -67,7 +78,7 @@ pool_runs = Table(
     Column("mode", String, nullable=False),
     Column("reading", String, nullable=False),
     Column("verdict", String),
-    Column("problem", String),
+    Column("problem", Words),
     Column("read_at", Moment),
     Column("total", Integer),
     Column("assigned", Integer),
@@ -88,9 +99,9 @@ outcomes = Table(
     Column("verb", String, nullable=False),
     Column("outcome", String, nullable=False),
     Column("reason", String),
-    Column("service", String),
+    Column("service", Words),
     Column("group", String),
-    Column("place", String),
+    Column("place", Words),
     Column("at", Moment, nullable=False, index=True),
     Column("retry_at", Moment),
     Column("in_flight", Boolean, nullable=False),  # sent, and nothing is known yet
@@ -111,7 +122,7 @@ refusals = Table(
     Column("limit", Integer, nullable=False),
     Column("asked", Integer, nullable=False),
     Column("digest", String, nullable=False),
-    Column("next_step", String, nullable=False),
+    Column("next_step", Words, nullable=False),
 )
 
 removal_sets = Table(
@@ -130,7 +141,7 @@ approvals = Table(
     Column("digest", String, nullable=False),
     Column("reason", String, nullable=False),
     Column("until", Date),
-    Column("place", String),
+    Column("place", Words),
     Column("run_id", ForeignKey("runs.id"), nullable=False),
     Column("used_at", Moment, nullable=False),
     Column("size", Integer, nullable=False),
@@ -167,14 +178,14 @@ hard_failures = Table(
     Column("verb", String, nullable=False),
     Column("reason", String, nullable=False),
     Column("words", String, nullable=False),  # the service's, without what changes from one time to the next
-    Column("service", String),
+    Column("service", Words),
     Column("failures", Integer, nullable=False),  # equal ones in a row
     Column("first_at", Moment, nullable=False),
     Column("last_at", Moment, nullable=False),
     Column("until", Moment),  # set aside until then
     Column("mark", String, nullable=False),  # of the inventory entry that failed
     Column("group", String),
-    Column("place", String),
+    Column("place", Words),
     sqlite_with_rowid=False,
 )
 

@@ -13,7 +13,7 @@ from licensesync.model import OutcomeKind, OutcomeRecord, PoolRecord, RunRecord
 from licensesync.render import fields, recorded, summary
 from licensesync.render.counts import recorded_counts
 from licensesync.render.page import VERDICT_STYLES, Column, Line, Page, Style
-from licensesync.render.words import stamp
+from licensesync.render.words import clean, stamp
 
 NAMES = ("run", "at", "commit", "pool", "verb", "device", "iccid", "outcome", "reason", "service", "group", "place")
 SHORT = 7  # what is shown of a commit
@@ -177,9 +177,9 @@ def _row(record: OutcomeRecord) -> dict[str, object]:
 
 
 def _cells(record: OutcomeRecord) -> list[str]:
-    """A record's texts: as they are, but that none of them breaks the line."""
+    """A record's texts: as they are, but that none of them breaks the line or steers a terminal."""
     row = {**_row(record), "at": f"{fields.time(record.at):%Y-%m-%dT%H:%M:%SZ}"}
-    return [text if text.isprintable() else " ".join(text.splitlines()) for text in map(_text, row.values())]
+    return [clean(_text(cell)) for cell in row.values()]
 
 
 def _text(cell: object) -> str:

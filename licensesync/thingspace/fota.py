@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
@@ -153,7 +153,7 @@ class FotaLister(FotaReader):
 class FotaService(FotaReader):
     """Reads and changes the FOTA licenses of one account."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what differs from one account to the next, by name
         self,
         pool: Pool,
         client: Client,
@@ -161,10 +161,12 @@ class FotaService(FotaReader):
         cursors: int,
         form: StatusForm | None = None,
         licenses_path: str = "/licenses",
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         super().__init__(pool, client, cursors=cursors, form=form)
         self._client = client
         self._licenses_path = licenses_path
+        self._now = now
 
     async def submit(self, batch: Sequence[Action]) -> list[Outcome]:
         """One outcome for each action of the batch, which has one verb; `unknown` where a look-up must tell.
@@ -178,11 +180,11 @@ class FotaService(FotaReader):
         except ApiError as error:
             if fota_verdicts.may_be_for_one_device(error):
                 raise BatchRejected(str(error)) from error
-            return [fota_verdicts.of_error(action, error, datetime.now(UTC)) for action in batch]
+            return [fota_verdicts.of_error(action, error, self._now()) for action in batch]
         told: dict[str, list[VerdictRow]] = defaultdict(list)
         for row in verdicts.device_list or []:
             told[row.deviceId].append(row)
-        outcomes = [fota_verdicts.of_rows(action, told[action.device], datetime.now(UTC)) for action in batch]
+        outcomes = [fota_verdicts.of_rows(action, told[action.device], self._now()) for action in batch]
         return [replace(each, service=each.service and self._client.redacted(each.service)) for each in outcomes]
 
     async def look_up(self, devices: Sequence[DeviceId]) -> Mapping[DeviceId, bool]:

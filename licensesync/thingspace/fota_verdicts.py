@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from licensesync.errors import ApiError, LoginRejected, LoginUnavailable, RateLimited, RequestRejected, Unauthorized
 from licensesync.model import Action, Outcome, OutcomeKind, OutcomeReason, Verb
@@ -23,6 +23,8 @@ _OUT_OF_LICENSES = re.compile(
 )
 _ABOUT_ACCOUNT = re.compile(r"account|verification failure", re.IGNORECASE)
 _ABOUT_DEVICE = re.compile(r"\.Device\.|DeviceNotFound|NumberofDevices", re.IGNORECASE)
+_ESTIMATE = re.compile(r"scheduled for (\d\d?) ([a-z]{3}) (?:20)?(\d\d) (\d\d?):(\d\d) UTC", re.IGNORECASE | re.ASCII)
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _NOT_FOUND = re.compile(r"device (was )?not found|device does not exist", re.IGNORECASE)
 
 
@@ -72,8 +74,22 @@ def _of_row(action: Action, row: VerdictRow, at: datetime) -> Outcome:
     if "fail" in status:
         return Outcome(action, OutcomeKind.REJECTED, at, _why_rejected(action.verb, words), words, retry_at)
     if "upgradepending" in status.replace(" ", ""):
-        return Outcome(action, OutcomeKind.UNKNOWN, at, OutcomeReason.UPGRADE_PENDING, words, retry_at)
+        time = retry_at or _estimate(words)
+        return Outcome(action, OutcomeKind.UNKNOWN, at, OutcomeReason.UPGRADE_PENDING, words, time)
     return Outcome(action, OutcomeKind.UNKNOWN, at, OutcomeReason.UNDOCUMENTED_WORD, words, retry_at)
+
+
+def _estimate(words: str) -> datetime | None:
+    """The time that the words of a pending upgrade name, "… estimated to be scheduled for 06 Oct 22 18:05 UTC"."""
+    if not (named := _ESTIMATE.search(words)):
+        return None
+    day, month, year, hour, minute = named.groups()
+    try:
+        return datetime(
+            2000 + int(year), _MONTHS.index(month.lower()) + 1, int(day), int(hour), int(minute), tzinfo=UTC
+        )
+    except ValueError:
+        return None
 
 
 def _why_rejected(verb: Verb, words: str) -> OutcomeReason:
