@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -78,7 +79,10 @@ class _CurrentStderr:
 
 
 def _json(event: dict[str, Any], **_options: object) -> str:
-    return orjson.dumps(event, default=str).decode()
+    with suppress(TypeError):
+        return orjson.dumps(event, default=str).decode()
+    quoted = json.dumps(event, default=str, ensure_ascii=False)  # the name of a file that is no text
+    return quoted.encode(errors="replace").decode()
 
 
 class RunJournal:

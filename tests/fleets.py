@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from licensesync.simulator.imeis import imei_of
 from licensesync.simulator.server import Simulator, SimulatorOptions, running
 from licensesync.simulator.state import Account
@@ -23,6 +25,14 @@ CREDENTIALS = {
     "THINGSPACE_USERNAME": "user-4c8f6a",
     "THINGSPACE_PASSWORD": "password-1e2d3c",
 }
+
+
+def some_of(worlds: Iterable[Any], always: int) -> list[Any]:
+    """The first few for every run of the tests, the others for `pytest -m exhaustive`."""
+    return [
+        pytest.param(world, marks=() if place < always else pytest.mark.exhaustive)
+        for place, world in enumerate(worlds)
+    ]
 
 
 PRINTED: list[bytes] = []

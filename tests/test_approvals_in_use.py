@@ -28,6 +28,8 @@ REMOVED_JUST_WITHIN_A_DAY, REMOVED_MORE_THAN_A_DAY_AGO = (
     for minutes in (24 * 60 - 2, 24 * 60 + 2)
 )
 
+pytestmark = pytest.mark.exhaustive  # test_guard_in_runs has one of each for every run of the tests
+
 
 def today() -> date:
     return datetime.now(UTC).date()

@@ -283,20 +283,25 @@ async def test_while_another_process_holds_the_lock_the_past_is_told(tmp_path: P
 
 
 async def test_a_file_whose_name_is_no_text_does_not_stop_a_run_and_has_its_place_in_the_past(tmp_path: Path) -> None:
-    async with fleet_of(tmp_path, devices=30, quirks={"unknown-devices": [BAD]}) as fleet:
+    (unknown,) = imeis(90, 91)
+    async with fleet_of(tmp_path, devices=30, quirks={"unknown-devices": [unknown]}) as fleet:
         settings = tmp_path / "licensesync.yaml"
         settings.write_text(settings.read_text().replace("inventory.yaml", "fleet"))
-        fleet.inventory([BAD], 'approvals:\n  - {refusal: "0123456789abcdef", reason: closing, until: 2020-01-01}\n')
+        fleet.inventory([unknown])
         (tmp_path / "fleet").mkdir()
-        (tmp_path / "inventory.yaml").rename(os.fsdecode(os.fsencode(tmp_path) + b"/fleet/\xff.yaml"))
+        odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/fleet/\xff.yaml"))
+        (tmp_path / "inventory.yaml").rename(odd)
+        refusal = (await fleet.run("plan", "--format", "json")).document["pools"][0]["refusal"]["hash"]
+        odd.write_text(f'{odd.read_text()}approvals:\n  - {{refusal: "{refusal}", reason: ended, until: 2020-01-01}}\n')
         runs = [await fleet.run("apply", "--yes") for _ in range(3)]
-        told = [row["place"] for row in (await document(fleet))["rows"]]
-        table = await asked(fleet, "--format", "csv")
+        told = await document(fleet)
         aside = await fleet.run("quarantine", "list", "--format", "json")
+    place = "fleet/?.yaml:5:9"
     assert [run.code for run in runs] == [3, 3, 3], runs[0].err
-    assert told == ["fleet/?.yaml:5:9"] * 3
-    assert table.out.count(",fleet/?.yaml:5:9\n") == 3
-    assert [row["place"] for row in aside.document["devices"]] == ["fleet/?.yaml:5:9"]
+    assert [event["place"] for event in runs[0].events("device.settled")] == [place]
+    assert [row["place"] for row in told["rows"]] == [place] * 3
+    assert [row["place"] for row in aside.document["devices"]] == [place]
+    assert "The approval at fleet/?.yaml:7:" in told["runs"][0]["pools"][0]["refusal"]["next_step"]
 
 
 async def test_many_rows_are_told_whole_and_a_reader_that_has_enough_is_no_failure(tmp_path: Path) -> None:

@@ -394,6 +394,13 @@ def test_a_plan_sees_what_a_killed_run_left_and_settles_nothing(past: Past) -> N
     assert query(past.path, "SELECT outcome, in_flight FROM outcomes") == [("unknown", 1)]
 
 
+def test_a_removal_that_is_proved_later_is_no_longer_left_of_its_approval(past: Past) -> None:
+    _approved(past, until=None, reason="closing", numbers=(1, 2))
+    past.killed(*(Action(Verb.REMOVE, each) for each in devices(1, 2)))
+    past.settle(device(2))
+    assert [use.left for use in past.recall(device(2)).approvals_used] == [{device(2)}]
+
+
 def test_actions_that_were_not_sent_in_the_end_leave_no_row(past: Past) -> None:
     first, second = past.outcome(DONE), past.outcome(DONE, of=device(2))
     with past.opened() as kept:
@@ -436,6 +443,29 @@ def test_nothing_is_forgotten_that_is_no_older_than_keep(past: Past) -> None:
     past.now += 50 * DAY
     _prune(past, 50 * DAY)
     assert query(past.path, "SELECT count(*) FROM outcomes") == [(1,)]
+
+
+def test_however_little_is_to_be_kept_the_removals_of_a_day_are_counted(past: Past) -> None:
+    past.run(past.outcome(DONE, Verb.REMOVE))
+    past.now += DAY - HOUR
+    _prune(past, HOUR)
+    assert past.recall().removed_in_past_day == 1
+    past.now += HOUR
+    _prune(past, HOUR)
+    assert query(past.path, "SELECT count(*) FROM outcomes") == [(0,)]
+
+
+def test_however_little_is_to_be_kept_what_the_service_goes_on_with_is_left_to_it(past: Past) -> None:
+    until = past.now + 5 * DAY
+    past.run(past.outcome(PENDING, reason=OutcomeReason.UPGRADE_PENDING, retry_at=until))
+    past.run(past.outcome(REJECTED, reason=NOT_FOUND, retry_at=until, of=device(2)))
+    past.now += 3 * DAY
+    _prune(past, HOUR)
+    found = past.recall()
+    assert (found.pending, found.retried_by_service) == ({ONE}, {ONE: until, device(2): until})
+    past.now = until
+    _prune(past, HOUR)
+    assert query(past.path, "SELECT count(*) FROM outcomes") == [(0,)]
 
 
 def _prune(past: Past, keep: timedelta) -> None:

@@ -47,7 +47,7 @@ async def test_before_the_first_run_there_is_nothing_to_tell_and_nothing_is_made
         requests = list(fleet.simulator.requests)
     assert (found["inventory"], found["last_run"], found["next_run"]) == (None, None, None)
     assert [pool["verdict"] for pool in found["pools"]] == [None]
-    assert f"no run was recorded yet; licensesync apply begins the ledger at {tmp_path}/licensesync.db" in told
+    assert "no run was recorded yet; licensesync apply begins the ledger at" in told
     assert [path.name for path in tmp_path.iterdir()] == ["licensesync.yaml"]
     assert requests == []
 

@@ -170,7 +170,8 @@ class Book:
     def prune(self, keep: timedelta) -> None:
         """Forgets what is older than that."""
         with self._kept():
-            pruning.prune(self.connection, self.now() - keep)
+            now = self.now()
+            pruning.prune(self.connection, now - keep, now)
 
     @contextmanager
     def _kept(self) -> Iterator[None]:

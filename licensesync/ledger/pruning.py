@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, and_, delete, select, union_all
 
+from licensesync.ledger.earlier import IN_INDEX
+from licensesync.ledger.memory import DAY
 from licensesync.ledger.schema import (
     approvals,
     approved_removals,
@@ -17,13 +19,18 @@ from licensesync.ledger.schema import (
 )
 
 
-def prune(connection: Connection, cutoff: datetime) -> None:
+def prune(connection: Connection, cutoff: datetime, now: datetime) -> None:
     """Deletes runs that began before `cutoff`, with their outcomes and refusals, and approvals that ended before it.
 
-    What is managed, the quarantine, and approvals that have no end stay: they bear on plans.
+    What bears on plans stays: what is managed, the quarantine, approvals that have no end, and runs with an outcome of
+    the past day, by which removals are counted, or one that the service still goes on with.
     """
     needed = select(approvals.c.run_id)
-    old = select(runs.c.id).where(runs.c.started_at < cutoff)
+    of_outcomes = select(outcomes.c.pool_run_id)
+    of_today, going_on = outcomes.c.at > now - DAY, and_(IN_INDEX, outcomes.c.retry_at > now)
+    bearing = union_all(of_outcomes.where(of_today), of_outcomes.where(going_on))  # each by an index; `or` has none
+    in_use_still = select(pool_runs.c.run_id).where(pool_runs.c.id.in_(bearing))
+    old = select(runs.c.id).where(runs.c.started_at < cutoff, runs.c.id.not_in(in_use_still))
     old_pools = select(pool_runs.c.id).where(pool_runs.c.run_id.in_(old))
     ended = select(approvals.c.id).where(approvals.c.until < cutoff.date())
     connection.execute(delete(approved_removals).where(approved_removals.c.approval_id.in_(ended)))
@@ -31,6 +38,6 @@ def prune(connection: Connection, cutoff: datetime) -> None:
     connection.execute(delete(outcomes).where(outcomes.c.pool_run_id.in_(old_pools)))
     connection.execute(delete(refusals).where(refusals.c.pool_run_id.in_(old_pools)))
     connection.execute(delete(pool_runs).where(pool_runs.c.run_id.in_(old)))
-    connection.execute(delete(runs).where(runs.c.started_at < cutoff, runs.c.id.not_in(needed)))
+    connection.execute(delete(runs).where(runs.c.id.in_(old), runs.c.id.not_in(needed)))
     in_use = select(refusals.c.digest).union(select(approvals.c.digest))
     connection.execute(delete(removal_sets).where(removal_sets.c.digest.not_in(in_use)))
