@@ -228,8 +228,9 @@ async def test_a_ledger_that_may_not_be_read_is_told(tmp_path: Path, written: Pa
     async with _fleet(tmp_path, written) as fleet:
         ledger = tmp_path / "licensesync.db"
         ledger.chmod(0o200)
-        for arguments in (APPLY, PLAN):
-            end = await run(fleet, *arguments, before=without_privilege)
+        ends = [await run(fleet, *arguments, before=without_privilege) for arguments in (APPLY, PLAN)]
+        ledger.chmod(0o600)
+        for end in ends:
             _assert_told(end, ledger)
             assert "user" in end.err
         assert fleet.writes() == 0
