@@ -68,8 +68,10 @@ def apply(
     output.must_be_writable(out)
     report = run.planned_and_carried_out(work, wish)
     code = of_report(report)
-    output.save(out, json.report(report, code))
-    output.print_report(report, code, form)
+    try:
+        output.save(out, json.report(report, code))
+    finally:  # a run is told once, whatever becomes of the file
+        output.print_report(report, code, form)
     raise typer.Exit(code)
 
 
