@@ -79,6 +79,21 @@ async def test_success_resets() -> None:
         assert not await is_asked_for(desk)
 
 
+async def test_a_success_that_only_the_next_run_can_prove_resets_too() -> None:
+    amiss = {"write-rows-lost": "on@writes", "lookup-call": "fieldless", "forbidden": "on@status"}
+    async with desk_at(devices=10, quirks=NO_SUCH_DEVICE) as desk:
+        await fails(desk, 2)
+        desk.be_kind(*NO_SUCH_DEVICE)
+        run = await desk.run(WANTED, once_planned=lambda: desk.switch(amiss))
+        assert kind_of(run) is OutcomeKind.UNKNOWN
+        desk.be_kind(*amiss)
+        assert (await desk.run(WANTED)).writes == []
+        desk.account.take(BAD, desk.clock().timestamp())
+        desk.switch(NO_SUCH_DEVICE)
+        await fails(desk, 2)
+        assert await is_asked_for(desk)
+
+
 async def test_a_license_that_came_by_itself_ends_it_and_one_that_goes_again_is_asked_for_again() -> None:
     async with desk_at(devices=10, quirks=NO_SUCH_DEVICE) as desk:
         await fails(desk, 3)
@@ -155,6 +170,21 @@ async def test_a_removal_is_set_aside_too_and_then_still_left_to_the_service() -
         assert held(await desk.plan(KEPT)) == [(locked, HeldReason.QUARANTINED, failed_at + 6 * HOUR)]
         desk.clock.move(6 * HOUR)
         assert held(await desk.plan(KEPT)) == [(locked, HeldReason.SERVER_WILL_RETRY, failed_at + DAY)]
+
+
+async def test_what_is_said_of_a_removal_does_not_bear_on_an_assignment() -> None:
+    locked = imeis(10, 11)[0]
+    async with desk_at(devices=11) as desk:
+        desk.account.locked.add(locked)
+        for _ in range(3):
+            await desk.run(KEPT)
+            desk.clock.move(DAY)
+        await desk.run(KEPT)
+        assert held(await desk.plan(KEPT)) != []
+        desk.account.locked.clear()
+        desk.account.take(locked, desk.clock().timestamp())
+        plan = await desk.plan([*KEPT, locked])
+        assert ([action.device for action in plan.actions], plan.held) == ([locked], ())
 
 
 # --- as people see it
