@@ -30,6 +30,14 @@ class CallbackCredentials:
     password: str = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class WebhookCredentials:
+    """What a webhook wants: its address where that is a secret, and a bearer token; empty where there is none."""
+
+    url: str = field(default="", repr=False)
+    token: str = field(default="", repr=False)
+
+
 def credentials(environ: Mapping[str, str]) -> Credentials:
     """The credentials for ThingSpace. Raises CredentialsError, which names all that are missing or unusable."""
     return Credentials(*_all_of(environ, "THINGSPACE_KEY", "THINGSPACE_SECRET", *_USER))
@@ -38,6 +46,14 @@ def credentials(environ: Mapping[str, str]) -> Credentials:
 def callback_credentials(environ: Mapping[str, str]) -> CallbackCredentials:
     """The credentials of the callback listener. Raises CredentialsError like `credentials`."""
     return CallbackCredentials(*_all_of(environ, "CALLBACK_USERNAME", "CALLBACK_PASSWORD"))
+
+
+def webhook_credentials(environ: Mapping[str, str]) -> WebhookCredentials:
+    """The credentials of the webhook, none of which must be. Raises CredentialsError for one that is unusable."""
+    try:
+        return WebhookCredentials(_find("WEBHOOK_URL", environ), _find("WEBHOOK_TOKEN", environ))
+    except _Unusable as why:
+        raise CredentialsError(str(why)) from None
 
 
 _USER: Final = ("THINGSPACE_USERNAME", "THINGSPACE_PASSWORD")

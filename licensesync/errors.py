@@ -60,6 +60,8 @@ class ApiError(LicenseSyncError):
 
     transient = False
     leaves_write_unknown = False
+    word = "rejected"
+    """What metrics call it."""
 
     def __init__(
         self, message: str, *, status: int | None = None, code: str = "", retry_after: float | None = None
@@ -73,6 +75,8 @@ class ApiError(LicenseSyncError):
 class Unauthorized(ApiError):
     """The bearer or the session is not accepted, even after one fresh login."""
 
+    word = "unauthorized"
+
 
 class StaleBearer(Unauthorized):
     """The OAuth token is not accepted (any more)."""
@@ -85,11 +89,14 @@ class StaleSession(Unauthorized):
 class LoginRejected(Unauthorized):
     """The service rejects the credentials: no further login is tried with them."""
 
+    word = "login-rejected"
+
 
 class LoginUnavailable(ApiError):
     """There is no login for the moment; what was to be asked with it was not sent."""
 
     transient = True
+    word = "login-unavailable"
 
 
 class RequestRejected(ApiError):
@@ -99,11 +106,14 @@ class RequestRejected(ApiError):
 class NoSuchResource(RequestRejected):
     """The service knows no such address: the call may have another form there."""
 
+    word = "not-found"
+
 
 class RateLimited(ApiError):
     """Too many requests; nothing was done."""
 
     transient = True
+    word = "rate-limited"
 
 
 class ServerBroken(ApiError):
@@ -111,6 +121,7 @@ class ServerBroken(ApiError):
 
     transient = True
     leaves_write_unknown = True
+    word = "server-broken"
 
 
 class Unreachable(ApiError):
@@ -118,6 +129,7 @@ class Unreachable(ApiError):
 
     transient = True
     leaves_write_unknown = True
+    word = "unreachable"
 
 
 class UnexpectedReply(ApiError):
@@ -125,3 +137,4 @@ class UnexpectedReply(ApiError):
 
     transient = True
     leaves_write_unknown = True
+    word = "unexpected-reply"

@@ -13,20 +13,20 @@ from pathlib import Path
 from licensesync.errors import ProvenanceError
 from licensesync.files import LARGEST, SUFFIXES, LocalFiles, Unreadable
 from licensesync.model import InventoryInfo, LineCommit, Place
-from licensesync.settings import GitSource
+from licensesync.sources import GitSource, Source
 
 PATIENCE = 60.0
 PATIENCE_FOR_A_LINE = 5.0  # somebody waits, and the commit of a line is an extra
 REGULAR = ("100644", "100755")
 
 
-def local(source: Path | GitSource) -> Path:
+def local(source: Source) -> Path:
     """The path of an inventory on this machine. Raises ProvenanceError for one that is elsewhere."""
     if isinstance(source, GitSource):
         raise ProvenanceError(
             f"this command reads local inventories only, not the git remote {source.url}; clone it and write the path"
         )
-    return source
+    return source.path
 
 
 def stamped(info: InventoryInfo, inventory: Path) -> InventoryInfo:

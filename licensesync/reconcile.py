@@ -50,6 +50,7 @@ class Journal(Protocol):
 
     def reading(self, pool: str, seen: int, expected: int | None) -> None: ...
     def read(self, pool: Pool, observed: Observed) -> None: ...
+    def approval_ended(self, approval: Approval) -> None: ...
     def used_up(self, pool: Pool, approval: Approval, use: ApprovalUse) -> None: ...
     def planned(self, plan: Plan | Unread) -> None: ...
     def sending(self, pool: str, verb: Verb, settled: int, of: int) -> None: ...
@@ -81,6 +82,9 @@ async def plan(targets: Sequence[Target], policy: Policy, journal: Journal) -> t
 
     Raises LedgerError where what is remembered cannot be had.
     """
+    for approval in policy.approvals:
+        if not guard.in_force(approval, policy.today):
+            journal.approval_ended(approval)
     try:
         async with asyncio.TaskGroup() as planning:
             plans = [planning.create_task(_planned(target, policy, journal)) for target in targets]
@@ -114,22 +118,32 @@ def _declined(planned: Plan | Unread) -> Plan | Unread:
     return replace(planned, actions=(), held=(*refused, *planned.held))
 
 
-async def _planned(target: Target, policy: Policy, journal: Journal) -> Plan | Unread:
-    pool = target.service.pool
+async def read(observer: Observer, known: Collection[DeviceId], journal: Journal) -> Observed | Unread:
+    """Who holds a license of a pool, proved whole, or why that is not known; told either way."""
+    pool = observer.pool
     try:
-        observed = await target.service.observe(target.desired.wanted, partial(journal.reading, pool.name))
+        observed = await observer.observe(known, partial(journal.reading, pool.name))
     except IncompleteObservation as error:
-        planned: Plan | Unread = Unread(pool, error.reading, str(error))
+        unread = Unread(pool, error.reading, str(error))
     except ApiError as error:
-        planned = Unread(pool, Reading.UNREAD, str(error), credentials_rejected=isinstance(error, LoginRejected))
+        unread = Unread(pool, Reading.UNREAD, str(error), credentials_rejected=isinstance(error, LoginRejected))
     else:
         journal.read(pool, observed)
-        memory = target.recall(observed)
-        for approval in policy.approvals:
-            if use := guard.used_up(approval, memory.approvals_used):
-                journal.used_up(pool, approval, use)
-        wished = planner.plan(pool, target.desired, observed, policy, memory)
-        planned = guard.judge(wished, policy, memory)
+        return observed
+    journal.planned(unread)
+    return unread
+
+
+async def _planned(target: Target, policy: Policy, journal: Journal) -> Plan | Unread:
+    pool = target.service.pool
+    observed = await read(target.service, target.desired.wanted, journal)
+    if isinstance(observed, Unread):
+        return observed
+    memory = target.recall(observed)
+    for approval in policy.approvals:
+        if use := guard.used_up(approval, memory.approvals_used):
+            journal.used_up(pool, approval, use)
+    planned = guard.judge(planner.plan(pool, target.desired, observed, policy, memory), policy, memory)
     journal.planned(planned)
     return planned
 

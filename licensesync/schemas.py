@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from licensesync import groups, pools, settings, values
+from licensesync import groups, notices, pools, settings, sources, values
 from licensesync.model import Mode, Product
 from licensesync.values import Kind, Schema
 
@@ -30,14 +30,43 @@ def settings_schema() -> Schema:
     git = _mapping(
         "An inventory at a commit of a git repository.",
         required=("url",),
-        url=_described(settings.GIT_URL, "What git clone takes."),
-        ref=_described(settings.GIT_REF, "A branch, a tag or a commit; HEAD if not set."),
-        path=_described(settings.GIT_PATH, "The file or folder in the repository; its root if not set."),
+        url=_described(sources.GIT_URL, "What git clone takes."),
+        ref=_described(sources.GIT_REF, "A branch, a tag or a commit; HEAD if not set."),
+        path=_described(sources.GIT_PATH, "The file or folder in the repository; its root if not set."),
+        deploy_key=_described(values.PATH, "The file of an SSH key for this repository; else as git itself finds one."),
+        fetch_every=_described(values.span(), "How often new commits are looked for between runs; 1m if not set."),
+        timeout=_described(values.span(), "How long the remote may take; 1m if not set."),
+        verify={
+            **_mapping(
+                "Accept signed commits only.",
+                ssh=_described(values.PATH, "A file of SSH allowed signers."),
+                gpg=_described(values.PATH, "A file of GPG public keys."),
+            ),
+            "minProperties": 1,
+            "maxProperties": 1,
+        },
+    )
+    local = _mapping(
+        "A file or a folder.",
+        required=("path",),
+        path=_described(values.PATH, "Relative to this file."),
+        require_clean=_described(values.FLAG, "true: it must be as it is in its commit."),
     )
     inventory = {
         "description": "A file or a folder, relative to this file; or a git source.",
-        "anyOf": [values.PATH.schema, _mapping("A git source.", required=("git",), git=git)],
+        "anyOf": [values.PATH.schema, local, _mapping("A git source.", required=("git",), git=git)],
     }
+    notifications = _mapping(
+        "A webhook that is told of changes of state.",
+        webhook=_described(
+            values.URL, "Its address; if it is a secret, leave it out and give the credential WEBHOOK_URL."
+        ),
+        format=_described(notices.NOTICE_FORM, "A JSON document, or a text for Slack; json if not set."),
+        repeat=_described(values.span(), "After which a state that lasts is told again; 1d if not set."),
+        unreadable_after=_described(
+            notices.UNREADABLE_AFTER, "Runs in a row that could not read a pool; 3 if not set."
+        ),
+    )
     schedule = _mapping(
         "When runs begin: every so often, or as a cron expression says.",
         every=_described(values.span(), "15m if not set."),
@@ -69,6 +98,7 @@ def settings_schema() -> Schema:
             "additionalProperties": _pool(),
         },
         callbacks=callbacks,
+        notifications=notifications,
     )
     return {"$schema": _DIALECT, "title": "licensesync settings", **root}
 

@@ -9,7 +9,6 @@ from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from licensesync import pools
 from licensesync.credentials import CallbackCredentials, Credentials, callback_credentials, credentials
@@ -17,13 +16,14 @@ from licensesync.errors import SettingsError
 from licensesync.files import Unreadable, read_file
 from licensesync.located import Table, Text, tree
 from licensesync.model import Place, Pool, Problem, Product
+from licensesync.notices import Notifications, read_notifications
 from licensesync.problems import Problems, shown
+from licensesync.sources import GitSource, LocalSource, Source, read_source
 from licensesync.values import (
     ADDRESS,
     ADDRESS_OR_OFF,
     CRON,
     FLAG,
-    PATH,
     URL,
     Address,
     Kind,
@@ -31,8 +31,7 @@ from licensesync.values import (
     Unfit,
     choice,
     decimal,
-    is_loopback,
-    read,
+    report_plain_http,
     section,
     span,
     whole,
@@ -47,8 +46,11 @@ __all__ = [
     "Draft",
     "FotaCalls",
     "GitSource",
+    "LocalSource",
+    "Notifications",
     "Schedule",
     "Settings",
+    "Source",
     "StatusCall",
     "ThingSpace",
     "callback_credentials",
@@ -93,15 +95,6 @@ class ThingSpace:
 
 
 @dataclass(frozen=True, slots=True)
-class GitSource:
-    """An inventory at a commit of a git repository; `path` is relative to the repository's root."""
-
-    url: str
-    ref: str = "HEAD"
-    path: str = "."
-
-
-@dataclass(frozen=True, slots=True)
 class Schedule:
     """When runs begin: every so often, or as a cron expression says; one of the two is None."""
 
@@ -123,7 +116,7 @@ class Settings:
     """All that the settings file says; paths in it are absolute."""
 
     file: Path
-    inventory: Path | GitSource
+    inventory: Source
     pools: Mapping[str, Pool]
     thingspace: ThingSpace = ThingSpace()
     ledger: str | None = None
@@ -131,6 +124,7 @@ class Settings:
     listen: Address | None = LISTEN
     callbacks: Callbacks | None = None
     keep: timedelta = KEEP
+    notifications: Notifications | None = None
 
     @property
     def folder(self) -> Path:
@@ -151,7 +145,7 @@ class Draft:
 
     problems: tuple[Problem, ...]
     settings: Settings | None = None
-    inventory: Path | GitSource | None = None
+    inventory: Source | None = None
     pools: Mapping[str, Pool] | None = None
 
 
@@ -198,38 +192,23 @@ def _draft(file: Path, written: Section, problems: Problems) -> Draft:
     listen = written.get("listen", ADDRESS_OR_OFF, None) if "listen" in written else LISTEN
     callbacks = _callbacks(written.section("callbacks"), insecure=thingspace.insecure)
     keep = written.get("keep", span(), KEEP)
+    notifications = read_notifications(written.section("notifications"), insecure=thingspace.insecure)
     if "callbacks" not in written:
         _report_deaf_pools(pooled or {}, written)
     written.close()
     if len(problems) or inventory is None or pooled is None:
         return Draft(problems.in_order(), None, inventory, pooled)
     ledger = _beside(file.parent, ledger)
-    settings = Settings(file, inventory, pooled, thingspace, ledger, schedule, listen, callbacks, keep)
+    settings = Settings(file, inventory, pooled, thingspace, ledger, schedule, listen, callbacks, keep, notifications)
     return Draft((), settings, inventory, pooled)
 
 
-def _inventory(written: Section, folder: Path) -> Path | GitSource | None:
-    if "inventory" not in written:
+def _inventory(written: Section, folder: Path) -> Source | None:
+    node = written.node("inventory")
+    if node is None:
         written.problems.add(written.table.place, "there is no inventory", "add inventory: a file or a folder")
         return None
-    node = written.table.values["inventory"]
-    if not isinstance(node, Table):
-        path = read(node, PATH, written.problems, "inventory", None)
-        return None if path is None else Path(os.path.normpath(folder / path))
-    source = Section(node, written.problems, "inventory")
-    git = source.section("git")
-    if "git" not in source:
-        written.problems.add(node.place, "inventory has no git", "add git: {url: …, ref: …, path: …}, or write a path")
-    source.close()
-    return _git(git) if git else None
-
-
-def _git(git: Section) -> GitSource:
-    source = GitSource(
-        git.require("url", GIT_URL, ""), git.get("ref", GIT_REF, "HEAD"), git.get("path", GIT_PATH, ".").rstrip("/")
-    )
-    git.close()
-    return source
+    return read_source(node, folder, written.problems)
 
 
 def _pools(written: Section) -> Mapping[str, Pool] | None:
@@ -254,7 +233,7 @@ def _thingspace(written: Section | None) -> ThingSpace:
         _fota(written.section("fota")),
     )
     written.close()
-    _report_plain_http(thingspace.url, "url", written, insecure=thingspace.insecure)
+    report_plain_http(thingspace.url, "url", written, insecure=thingspace.insecure)
     return thingspace
 
 
@@ -293,16 +272,8 @@ def _callbacks(written: Section | None, *, insecure: bool) -> Callbacks | None:
         written.get("timeout", span(), default.timeout),
     )
     written.close()
-    _report_plain_http(callbacks.public_url, "public_url", written, insecure=insecure)
+    report_plain_http(callbacks.public_url, "public_url", written, insecure=insecure)
     return callbacks
-
-
-def _report_plain_http(url: str, key: str, written: Section, *, insecure: bool) -> None:
-    """Plain http would show credentials to whoever listens in between."""
-    parts = urlsplit(url)
-    if parts.scheme == "http" and not insecure and not is_loopback(parts.hostname or ""):
-        message = f"{key} {shown(url)} is plain http beyond this machine"
-        written.problems.add(written.place(key), message, "write https://, or insecure: true below thingspace")
 
 
 def _report_deaf_pools(pooled: Mapping[str, Pool], written: Section) -> None:
@@ -328,30 +299,10 @@ def _ledger(text: Text) -> str:
     return text.value
 
 
-def _git_path(text: Text) -> str:
-    path = os.path.normpath(PATH.parse(text))
-    if path.startswith(("/", "..")):
-        raise Unfit(f"{shown(text.value)} leaves the repository")
-    return path
-
-
-def _git_url(text: Text) -> str:
-    url = PATH.parse(text)
-    if url.startswith("-"):
-        raise Unfit(f"{shown(url)} is not a URL")
-    user = url.partition("://")[2].partition("/")[0].rpartition("@")[0]
-    if ":" in user or (user and url.startswith("http")):
-        raise Unfit("holds a password or a token", "write the URL without it; git asks its credential helper")
-    return url
-
-
 SQLITE: Final = "sqlite:///"
 CONCURRENCY: Final = whole(1)
 BATCH_SIZE: Final = whole(1, 1_000)
 RATE: Final = decimal(zero=False)
 STATUS_CALL: Final = choice(StatusCall)
 URL_PATH: Final = worded("(/[A-Za-z0-9._~-]+)+", "write a path such as /licenses")
-GIT_REF: Final = worded(r"[A-Za-z0-9_][^\s~^:?*\[\\]*", "write a branch, a tag or a commit, such as main")
 LEDGER: Final = Kind(_ledger, "write sqlite:/// and a path, such as sqlite:///licensesync.db", {"type": "string"})
-GIT_PATH: Final = Kind(_git_path, "write a path inside the repository, such as inventory/", {"type": "string"})
-GIT_URL: Final = Kind(_git_url, "write what git clone takes, such as git@host:fleet.git", {"type": "string"})

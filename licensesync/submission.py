@@ -302,10 +302,9 @@ def settle(outcome: Outcome, holds: bool | None) -> Outcome:  # noqa: FBT001 - y
     if holds is (outcome.action.verb is Verb.ASSIGN):
         return replace(outcome, kind=OutcomeKind.DONE, retry_at=None)
     if upgrading:
-        named = (
-            outcome.retry_at if outcome.retry_at and outcome.retry_at > outcome.at else None
-        )  # a past one tells nothing
-        return replace(outcome, kind=OutcomeKind.PENDING, retry_at=named or outcome.at + UPGRADE_TAKES)
+        to_come = outcome.retry_at is not None and outcome.retry_at > outcome.at
+        again = outcome.retry_at if to_come else outcome.at + UPGRADE_TAKES
+        return replace(outcome, kind=OutcomeKind.PENDING, retry_at=again)
     if holds is None:
         return outcome
     return replace(outcome, kind=OutcomeKind.FAILED, reason=OutcomeReason.NO_EFFECT)

@@ -334,6 +334,14 @@ def section(node: Node, problems: Problems, what: str) -> Section | None:
     return None
 
 
+def report_plain_http(url: str, key: str, written: Section, *, insecure: bool) -> None:
+    """Plain http would show credentials to whoever listens in between."""
+    parts = urlsplit(url)
+    if parts.scheme == "http" and not insecure and not is_loopback(parts.hostname or ""):
+        message = f"{key} {shown(url)} is plain http beyond this machine"
+        written.problems.add(written.place(key), message, "write https://, or insecure: true below thingspace")
+
+
 def report_unknown(key: Text, known: Iterable[str], problems: Problems) -> None:
     """Says that there is no such key, and which one may be meant."""
     words = list(dict.fromkeys(known))

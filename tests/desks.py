@@ -87,6 +87,9 @@ class Silence:
     def planned(self, plan: Plan | Unread) -> None:
         pass
 
+    def approval_ended(self, approval: Approval) -> None:
+        pass
+
     def used_up(self, pool: Pool, approval: Approval, use: ApprovalUse) -> None:
         pass
 

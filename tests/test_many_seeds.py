@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from desks import Silence
 from fleets import ACCOUNT, imeis
 from sqlalchemy import Connection
 
@@ -22,8 +23,6 @@ from licensesync.credentials import Credentials
 from licensesync.errors import UnexpectedReply
 from licensesync.ledger import book, database, history, memory
 from licensesync.model import (
-    Approval,
-    ApprovalUse,
     Desired,
     DeviceId,
     Entry,
@@ -32,18 +31,15 @@ from licensesync.model import (
     Memory,
     Mode,
     Observed,
-    Outcome,
     OutcomeKind,
     Place,
     Plan,
     Policy,
     Pool,
-    PoolReport,
     Product,
     Report,
     RunPlan,
     Unread,
-    Verb,
     Wanted,
 )
 from licensesync.reconcile import Target
@@ -57,31 +53,6 @@ from licensesync.thingspace.transport import Bounds
 POOL = Pool("fota", Product.FOTA, ACCOUNT, Mode.FULL, Limits(count=1000, percent=100, per_day=1000))
 BOUNDS = Bounds(timeout=5, concurrency=4, requests_per_second=5000)
 CREDENTIALS = Credentials("key-5f1c2a", "secret-9b7d3e", "user-4c8f6a", "password-1e2d3c")
-
-
-class Silence:
-    """A journal that tells nobody."""
-
-    def reading(self, pool: str, seen: int, expected: int | None) -> None:
-        pass
-
-    def sending(self, pool: str, verb: Verb, settled: int, of: int) -> None:
-        pass
-
-    def read(self, pool: Pool, observed: Observed) -> None:
-        pass
-
-    def planned(self, plan: Plan | Unread) -> None:
-        pass
-
-    def used_up(self, pool: Pool, approval: Approval, use: ApprovalUse) -> None:
-        pass
-
-    def settled(self, pool: Pool, outcomes: Sequence[Outcome]) -> None:
-        pass
-
-    def reconciled(self, report: PoolReport) -> None:
-        pass
 
 
 @dataclass

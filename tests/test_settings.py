@@ -11,12 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from licensesync import settings
+from licensesync import settings, sources
 from licensesync.errors import CredentialsError, SettingsError
 from licensesync.located import Text
 from licensesync.model import Limits, Mode, Place, Pool, Product
+from licensesync.notices import NoticeForm, Notifications
 from licensesync.problems import Problems
-from licensesync.settings import Address, Callbacks, FotaCalls, GitSource, Schedule, Settings, StatusCall, ThingSpace
+from licensesync.settings import Address, Callbacks, FotaCalls, Schedule, Settings, StatusCall, ThingSpace
+from licensesync.sources import GitSource, LocalSource, Verify
 from licensesync.values import ADDRESS, CRON, DATE, FLAG, URL, Kind, decimal, read, span, whole
 
 ADDRESS_BY_NAME = Address("localhost", 1)
@@ -75,7 +77,7 @@ def test_the_documented_settings_are_the_defaults(tmp_path: Path) -> None:
     assert complete.thingspace == smallest.thingspace == ThingSpace()
     assert complete.schedule == smallest.schedule == Schedule(timedelta(minutes=15), None, timedelta(seconds=30))
     assert complete.listen == smallest.listen == Address("127.0.0.1", 9464)
-    assert complete.inventory == smallest.inventory == tmp_path / "inventory"
+    assert complete.inventory == smallest.inventory == LocalSource(tmp_path / "inventory")
     assert complete.pools["fota"] == smallest.pools["fota"]
     assert complete.callbacks == Callbacks("https://callbacks.example.com/thingspace")
     assert smallest.callbacks is None
@@ -283,9 +285,18 @@ def test_what_is_wrong_with_a_pool_is_said_at_its_place(tmp_path: Path, written:
             "1:12: inventory cannot be a list; write the path of a file or a folder",
         ),
         (f"inventory: ''\npools: {{{FOTA}}}", "1:12: inventory '' is not a path"),
-        (f"inventory: {{get: {{}}}}\npools: {{{FOTA}}}", "1:12: inventory has no git; add git: {url: …"),
+        (f"inventory: {{get: {{}}}}\npools: {{{FOTA}}}", "1:12: inventory has neither git nor path; add git: {url: …"),
         (f"inventory: {{git: {{}}}}\npools: {{{FOTA}}}", "1:18: git has no url; add url: what git clone takes"),
         (f"inventory: {{git: {{url: a, ref: -x}}}}\npools: {{{FOTA}}}", "1:32: ref '-x' is not of the right form"),
+        (f"inventory: {{git: {{url: a, verify: {{}}}}}}\npools: {{{FOTA}}}", "1:35: verify wants one of ssh and gpg"),
+        (f"inventory: {{git: {{url: a, verify: {{ssh: a, gpg: b}}}}}}\npools: {{{FOTA}}}", "1:35: verify wants one"),
+        (f"inventory: {{require_clean: true}}\npools: {{{FOTA}}}", "1:12: inventory has neither git nor path"),
+        (f"inventory: {{path: a, require_clean: 1}}\npools: {{{FOTA}}}", "1:37: require_clean '1' is neither true"),
+        (SMALLEST + "notifications: {format: x}", "4:25: format 'x' is not known; write one of json, slack"),
+        (
+            SMALLEST + "notifications: {webhook: http://h.example.com/}",
+            "4:26: webhook 'http://h.example.com' is plain http",
+        ),
         (f"inventory: {{git: {{url: -x}}}}\npools: {{{FOTA}}}", "1:24: url '-x' is not a URL"),
         (f"inventory: {{git: {{url: a, path: ../b}}}}\npools: {{{FOTA}}}", "1:33: path '../b' leaves the repository"),
         (SMALLEST + "ledger: ledger.db", "4:9: ledger is not the URL of an SQLite file; write sqlite:///"),
@@ -357,6 +368,19 @@ def test_all_problems_come_at_once_and_in_order(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_sources_and_notifications_are_read_with_absolute_paths(tmp_path: Path) -> None:
+    git = "{git: {url: /fleet.git, deploy_key: key, fetch_every: 5m, timeout: 9s, verify: {ssh: signers}}}"
+    by_git = loaded(tmp_path, SMALLEST.replace("inventory/", git))
+    by_path = loaded(tmp_path, SMALLEST.replace("inventory/", "{path: fleet, require_clean: true}"))
+    told = loaded(tmp_path, SMALLEST + "notifications: {format: slack, repeat: 2h, unreadable_after: 1}")
+
+    expected = timedelta(minutes=5), timedelta(seconds=9), Verify(ssh=tmp_path / "signers")
+    assert by_git.inventory == GitSource("/fleet.git", "HEAD", ".", tmp_path / "key", *expected)
+    assert by_path.inventory == LocalSource(tmp_path / "fleet", require_clean=True)
+    assert told.notifications == Notifications(None, NoticeForm.SLACK, timedelta(hours=2), 1)
+    assert by_path.notifications is None
+
+
 def test_broken_settings_still_tell_where_the_inventory_is_and_what_pools_are_called(tmp_path: Path) -> None:
     path = tmp_path / "licensesync.yaml"
     path.write_text("inventory: fleet\npools: {a: {product: sim-secure}, b: 1}\nx: 1")
@@ -364,7 +388,7 @@ def test_broken_settings_still_tell_where_the_inventory_is_and_what_pools_are_ca
     draft = settings.draft(path)
 
     assert draft.settings is None
-    assert draft.inventory == tmp_path / "fleet"
+    assert draft.inventory == LocalSource(tmp_path / "fleet")
     assert draft.pools is not None
     assert {name: pool.product for name, pool in draft.pools.items()} == {"a": Product.SIM_SECURE, "b": Product.FOTA}
 
@@ -414,7 +438,7 @@ def test_a_settings_file_that_is_asked_for_is_not_replaced_by_another(tmp_path: 
         settings.find("other.yaml", {}, tmp_path)
 
 
-KINDS = (ADDRESS, CRON, DATE, FLAG, URL, decimal(), span(), whole(0), settings.LEDGER, settings.GIT_URL)
+KINDS = (ADDRESS, CRON, DATE, FLAG, URL, decimal(), span(), whole(0), settings.LEDGER, sources.GIT_URL)
 
 
 @given(st.sampled_from(KINDS), st.text(max_size=20))

@@ -64,14 +64,15 @@ def _looked_through(written: Draft, file: Path) -> Findings:
     """The problems of the settings, then those of the inventory; broken settings may still lead to an inventory."""
     from licensesync import inventory
     from licensesync.files import LocalFiles
+    from licensesync.sources import GitSource, LocalSource
 
     folder = Path(os.path.abspath(file)).parent  # noqa: PTH100  # not resolved: places go by the names that are used
     pools = written.pools or {}
-    if isinstance(written.inventory, Path) and pools:
-        drafted = inventory.draft(LocalFiles(written.inventory, folder), pools)
+    if isinstance(written.inventory, LocalSource) and pools:
+        drafted = inventory.draft(LocalFiles(written.inventory.path, folder), pools)
         problems = [*written.problems, *inventory.with_warnings(drafted)]
         return Findings(folder, problems, drafted.inventory.info.devices, len(pools))
-    if written.inventory and not isinstance(written.inventory, Path):
+    if isinstance(written.inventory, GitSource):
         message, hint = "the inventory is in git, and check reads local paths only", "check a clone of it"
         return Findings(folder, [*written.problems, Problem(Place(file.name, 1, 1), message, hint)], pools=len(pools))
     return Findings(folder, written.problems, pools=len(pools))

@@ -13,12 +13,11 @@ from typing import Protocol
 
 import typer
 
-from licensesync import guard, inventory, journal, provenance, reconcile, settings
+from licensesync import inventory, journal, provenance, reconcile, settings
 from licensesync.cli.options import Globals, LogFormat
 from licensesync.credentials import Credentials, credentials
 from licensesync.errors import IncompleteObservation
 from licensesync.inventory import Inventory
-from licensesync.journal import RunJournal
 from licensesync.model import DeviceId, InventoryInfo, Memory, Observed, Policy, Pool, Product, Reading, RunPlan
 from licensesync.reconcile import Journal, LicenseService, Observer, Target
 from licensesync.settings import Settings, StatusCall, ThingSpace
@@ -117,14 +116,6 @@ async def plan(
     ]
     made_at = datetime.now(UTC)
     return RunPlan(work.info, made_at, await reconcile.plan(targets, policy, journal))
-
-
-def warn_of_ended_approvals(work: Pass, told: RunJournal) -> None:
-    """Tells of approvals whose day has come."""
-    today = datetime.now(UTC).date()
-    for approval in work.inventory.approvals:
-        if not guard.in_force(approval, today):
-            told.approval_ended(approval)
 
 
 def policy(work: Pass, *, removals: bool = True, allowed: Collection[str] = ()) -> Policy:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from licensesync.cli.options import ExitCode, Pools
+from licensesync.cli.options import ExitCode, Pools, identifier
 from licensesync.render.words import clean
 
 if TYPE_CHECKING:
@@ -29,18 +29,14 @@ def explain(
     offline: Annotated[bool, typer.Option("--offline", help="Do not ask the service.")] = False,
 ) -> None:
     """Say why a device has, lacks, waits for or loses a license: inventory, service, plan, ledger."""
-    from licensesync.identifiers import ICCID, IMEI
-
-    if not IMEI.fullmatch(device) and not ICCID.fullmatch(device):
-        wanted = "write an IMEI (14 to 16 digits) or an ICCID (18 to 20 digits)"
-        raise typer.BadParameter(f"{device!r} is no device; {wanted}", param_hint="DEVICE")
+    known_as = identifier(device, "DEVICE")
 
     from licensesync.cli import output, research
     from licensesync.cli.streams import print_result
     from licensesync.render import explanation
     from licensesync.render import story as render
 
-    story = research.story(context.obj, device, pool, offline=offline)
+    story = research.story(context.obj, known_as, pool, offline=offline)
     if form is StoryFormat.JSON:
         print_result(explanation.as_json(story))
     elif story.is_known:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, assert_never
 
 import typer
 
+from licensesync.cli.options import identifier
 from licensesync.errors import LedgerError
 from licensesync.model import OutcomeKind, OutcomeRecord, Wanted
 
@@ -56,9 +57,9 @@ def history(
     from licensesync.cli.streams import print_parts
     from licensesync.render import history as render
 
-    identifier = None if device is None else _identifier(device)
+    known_as = None if device is None else identifier(device, "--device")
     begin = None if since is None else _moment(since, datetime.now(UTC))
-    wanted = Wanted(identifier, run, pool, outcome, begin)
+    wanted = Wanted(known_as, run, pool, outcome, begin)
     with past.looked_at(context.obj) as seen:
         _must_be_known(seen, wanted)
         match form:
@@ -70,15 +71,6 @@ def history(
                 print_parts([_text(seen, wanted, limit).encode()])
             case _:
                 assert_never(form)
-
-
-def _identifier(device: str) -> str:
-    from licensesync.identifiers import ICCID, IMEI
-
-    if not IMEI.fullmatch(device) and not ICCID.fullmatch(device):
-        wanted = "write an IMEI (14 to 16 digits) or an ICCID (18 to 20 digits)"
-        raise typer.BadParameter(f"{device!r} is no device; {wanted}", param_hint="--device")
-    return device
 
 
 def _moment(since: str, now: datetime) -> datetime:

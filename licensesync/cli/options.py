@@ -54,6 +54,16 @@ def hash_digits(written: str) -> str:
     return found[1].lower()
 
 
+def identifier(device: str, option: str) -> str:
+    """An IMEI or an ICCID as it was written. Raises BadParameter for anything else."""
+    from licensesync.identifiers import ICCID, IMEI
+
+    if not IMEI.fullmatch(device) and not ICCID.fullmatch(device):
+        wanted = "write an IMEI (14 to 16 digits) or an ICCID (18 to 20 digits)"
+        raise typer.BadParameter(f"{device!r} is no device; {wanted}", param_hint=option)
+    return device
+
+
 Pools = Annotated[
     list[str] | None, typer.Option("--pool", metavar="NAME", help="Only this pool of the settings; repeatable.")
 ]

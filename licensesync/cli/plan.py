@@ -63,6 +63,4 @@ async def planned(work: Pass, recall: Mapping[str, Recall]) -> RunPlan:
 
     with progress_on(sys.stderr) as shown:
         async with composition.observers(work) as observers:
-            journal = RunJournal(shown)
-            composition.warn_of_ended_approvals(work, journal)
-            return await composition.plan(work, observers, composition.policy(work), journal, recall)
+            return await composition.plan(work, observers, composition.policy(work), RunJournal(shown), recall)

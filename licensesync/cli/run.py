@@ -48,7 +48,6 @@ async def _run(work: Pass, wish: Wish, book: Book) -> Report:
             journal = RunJournal(shown, run=run)
             policy = composition.policy(work, removals=wish.removals, allowed=wish.allowed)
             journal.started(work.info)
-            composition.warn_of_ended_approvals(work, journal)
             recall = {pool.name: partial(_recalled, work, book, journal, pool) for pool in work.pools}
             run_plan = await composition.plan(work, services, policy, journal, recall)
         _warn_of_unused(wish, run_plan)

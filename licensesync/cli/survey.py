@@ -6,22 +6,21 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 import typer
 
+from licensesync import reconcile
 from licensesync.cli import composition
 from licensesync.cli.composition import LISTERS, Lister, Survey
 from licensesync.cli.options import ExitCode
 from licensesync.cli.progress import progress_on
-from licensesync.errors import ApiError, IncompleteObservation, LoginRejected
 from licensesync.files import LocalFiles
 from licensesync.journal import RunJournal
-from licensesync.model import DeviceId, Reading, Unread
+from licensesync.model import DeviceId, Unread
 from licensesync.render.inventory import Holdings, unnameable
 from licensesync.render.words import clean, counted
-from licensesync.settings import Settings
+from licensesync.settings import GitSource, Settings
 
 NAMED = 5  # identifiers in one message
 
@@ -76,18 +75,8 @@ async def _read(work: Survey) -> list[Holdings | Unread]:
 
 
 async def _listed(lister: Lister, journal: RunJournal) -> Holdings | Unread:
-    pool = lister.pool
-    try:
-        observed = await lister.observe((), partial(journal.reading, pool.name))
-    except IncompleteObservation as error:
-        unread = Unread(pool, error.reading, str(error))
-    except ApiError as error:
-        unread = Unread(pool, Reading.UNREAD, str(error), credentials_rejected=isinstance(error, LoginRejected))
-    else:
-        journal.read(pool, observed)
-        return Holdings(pool, observed, lister.since)
-    journal.planned(unread)
-    return unread
+    observed = await reconcile.read(lister, (), journal)
+    return observed if isinstance(observed, Unread) else Holdings(lister.pool, observed, lister.since)
 
 
 def _warn_of(left_out: Sequence[DeviceId]) -> None:
@@ -101,11 +90,12 @@ def _warn_of(left_out: Sequence[DeviceId]) -> None:
 
 def _detour(settings: Settings, output: Path | None) -> str:
     """What must be done before a plan reads what was written; nothing where it is the inventory of the settings."""
-    if not isinstance(settings.inventory, Path):
-        return f"commit it to {settings.inventory.url}, then "
-    if output is not None and _is_part_of(settings.inventory, output):
+    source = settings.inventory
+    if isinstance(source, GitSource):
+        return f"commit it to {source.url}, then "
+    if output is not None and _is_part_of(source.path, output):
         return ""
-    return f"let it be the inventory of the settings ({settings.inventory}), then "
+    return f"let it be the inventory of the settings ({source.path}), then "
 
 
 def _is_part_of(inventory: Path, file: Path) -> bool:

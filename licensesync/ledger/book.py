@@ -18,6 +18,7 @@ from licensesync.ledger.earlier import Earlier
 from licensesync.ledger.failures import Mark
 from licensesync.ledger.schema import applied, managed, outcomes, pool_runs, refusals, runs
 from licensesync.model import (
+    WAITING,
     Action,
     DeviceId,
     HeldReason,
@@ -34,11 +35,10 @@ from licensesync.model import (
     Refusal,
     Report,
     RunVerdict,
+    Unread,
     iccid_of,
     imei_of,
 )
-
-WAITING = (HeldReason.NO_CAPACITY, HeldReason.AWAITING_REMOVALS)
 
 
 @contextmanager
@@ -123,7 +123,7 @@ class Book:
                         "outcome": OutcomeKind.UNKNOWN,
                         "reason": OutcomeReason.NO_ANSWER,
                         "group": action.group,
-                        "place": None if action.place is None else str(action.place),
+                        "place": action.place and str(action.place),
                         "at": now,
                         "in_flight": True,
                     }
@@ -178,42 +178,35 @@ class Book:
         with database.explained(self.path), self.connection.begin():
             yield
 
-    def _pool_run(self, plan: Plan) -> int:
-        capacity = plan.capacity
+    def _pool_run(self, planned: Plan | Unread) -> int:
+        capacity = planned.capacity if isinstance(planned, Plan) else None
         begun = self.connection.execute(
             insert(pool_runs)
             .values(
-                **self._pool_columns(plan.pool),
-                reading=Reading.WHOLE,
+                run_id=self._run_id,
+                pool=planned.pool.name,
+                licenses=planned.pool.licenses,
+                mode=planned.pool.mode,
+                reading=Reading.WHOLE if isinstance(planned, Plan) else planned.reading,
                 read_at=self.now(),
-                total=capacity.total,
-                assigned=capacity.assigned,
-                free=capacity.free,
+                total=capacity and capacity.total,
+                assigned=capacity and capacity.assigned,
+                free=capacity and capacity.free,
+                waiting=0,
+                counts={},
+                held={},
             )
             .returning(pool_runs.c.id)
         )
         pool_run: int = begun.scalar_one()
-        if plan.refusal:
-            self._keep_refusal(pool_run, plan.refusal)
+        if isinstance(planned, Plan) and planned.refusal:
+            self._keep_refusal(pool_run, planned.refusal)
         return pool_run
-
-    def _pool_columns(self, pool: Pool) -> dict[str, object]:
-        return {
-            "run_id": self._run_id,
-            "pool": pool.name,
-            "licenses": pool.licenses,
-            "mode": pool.mode,
-            "waiting": 0,
-            "counts": {},
-            "held": {},
-        }
 
     def _finish_pool(self, report: PoolReport) -> None:
         planned = report.plan
         if planned.pool.name not in self._pool_runs:
-            self._pool_runs[planned.pool.name] = (
-                self._pool_run(planned) if isinstance(planned, Plan) else self._unread(planned.pool, planned.reading)
-            )
+            self._pool_runs[planned.pool.name] = self._pool_run(planned)
         self.connection.execute(
             update(pool_runs)
             .where(pool_runs.c.id == self._pool_runs[planned.pool.name])
@@ -225,15 +218,6 @@ class Book:
                 waiting=sum(held.reason in WAITING for held in report.held),
             )
         )
-
-    def _unread(self, pool: Pool, reading: Reading) -> int:
-        begun = self.connection.execute(
-            insert(pool_runs)
-            .values(**self._pool_columns(pool), reading=reading, read_at=self.now())
-            .returning(pool_runs.c.id)
-        )
-        pool_run: int = begun.scalar_one()
-        return pool_run
 
     def _manage(self, pool: Pool, named: AbstractSet[DeviceId], inventory: InventoryInfo) -> None:
         """Devices that were ever named stay managed; an inventory that was applied before names nobody new."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, or_, select, text, update
+from sqlalchemy import Connection, Row, bindparam, or_, select, text, update
 
 from licensesync.ledger.schema import UNSETTLED, outcomes, pool_runs, runs
 from licensesync.model import (
@@ -50,39 +51,25 @@ class Earlier:
 
 def unsettled(connection: Connection, pool: Pool, now: datetime) -> list[Earlier]:
     """What earlier runs left open in a pool, in the order in which it was sent."""
-    waits = and_(outcomes.c.retry_at.is_not(None), outcomes.c.retry_at > now)
     rows = connection.execute(
         select(outcomes, runs.c.run)
         .join(pool_runs, outcomes.c.pool_run_id == pool_runs.c.id)
         .join(runs, pool_runs.c.run_id == runs.c.id)
-        .where(pool_runs.c.licenses == pool.licenses, IN_INDEX, or_(outcomes.c.outcome.in_(OPEN), waits))
+        .where(
+            pool_runs.c.licenses == pool.licenses,
+            IN_INDEX,
+            or_(outcomes.c.outcome.in_(OPEN), outcomes.c.retry_at > now),
+        )
         .order_by(outcomes.c.id)
     )
-    return [
-        Earlier(
-            row.id,
-            row.run,
-            Outcome(
-                Action(
-                    Verb(row.verb), pool.product.identify(Imei(row.device), row.iccid), row.group, _place(row.place)
-                ),
-                OutcomeKind(row.outcome),
-                row.at,
-                OutcomeReason(row.reason) if row.reason else None,
-                row.service,
-                row.retry_at,
-            ),
-            row.in_flight,
-        )
-        for row in rows
-    ]
+    return [Earlier(row.id, row.run, _outcome(row, pool), row.in_flight) for row in rows]
 
 
-def _place(written: str | None) -> Place | None:
-    if written is None:
-        return None
-    file, line, column = written.rsplit(":", 2)
-    return Place(file, int(line), int(column))
+def _outcome(row: Row[Any], pool: Pool) -> Outcome:
+    device = pool.product.identify(Imei(row.device), row.iccid)
+    action = Action(Verb(row.verb), device, row.group, Place.of(row.place) if row.place else None)
+    reason = OutcomeReason(row.reason) if row.reason else None
+    return Outcome(action, OutcomeKind(row.outcome), row.at, reason, row.service, row.retry_at)
 
 
 def proved(earlier: Earlier, observed: Observed, now: datetime) -> Earlier:
@@ -125,7 +112,6 @@ def forget_past_retries(connection: Connection, pool: Pool, now: datetime) -> No
         update(outcomes)
         .where(
             outcomes.c.outcome == OutcomeKind.REJECTED,
-            outcomes.c.retry_at.is_not(None),
             outcomes.c.retry_at <= now,
             outcomes.c.pool_run_id.in_(of_pool),
         )

@@ -13,7 +13,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from licensesync.errors import LedgerError, Locked
@@ -67,7 +67,7 @@ def _introduce(file: int, path: Path, command: str, now: datetime) -> None:
         "command": command,
         "pid": os.getpid(),
         "host": socket.gethostname(),
-        "since": now.isoformat(timespec="seconds"),
+        "since": f"{now.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
     }
     try:
         os.ftruncate(file, 0)

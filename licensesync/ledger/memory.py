@@ -32,7 +32,7 @@ def recall(connection: Connection, pool: Pool, observed: Observed, mark: Mark, n
     return Memory(
         managed=Managed(connection, pool),
         quarantined=_quarantined(connection, pool, observed, mark, now),
-        retried_by_service=_retried(left, observed, now),
+        retried_by_service=_retried(left, observed),
         pending=frozenset(e.device for e in left if e.outcome.kind is OutcomeKind.PENDING and e.verb is Verb.ASSIGN),
         removed_in_past_day=_removed(connection, pool, left, now),
         approvals_used=approvals.used(connection, pool),
@@ -50,7 +50,7 @@ class Managed(AbstractSet[DeviceId]):
         self._licenses = pool.licenses
 
     @classmethod
-    def _from_iterable(cls, devices: Iterable[DeviceId]) -> AbstractSet[DeviceId]:  # type: ignore[override]
+    def _from_iterable(cls, devices: Iterable[DeviceId]) -> AbstractSet[DeviceId]:  # type: ignore[override]  # not of its own kind
         """What is made of this set and another is an ordinary one."""
         return frozenset(devices)
 
@@ -90,11 +90,11 @@ def _quarantined(
     }
 
 
-def _retried(left: Sequence[Earlier], observed: Observed, now: datetime) -> dict[DeviceId, datetime]:
+def _retried(left: Sequence[Earlier], observed: Observed) -> dict[DeviceId, datetime]:
     return {
         each.device: until
         for each in left
-        if (until := each.outcome.retry_at) and until > now and _is_asked(each.verb, each.device, observed)
+        if (until := each.outcome.retry_at) and _is_asked(each.verb, each.device, observed)
     }
 
 
@@ -112,7 +112,7 @@ def _removed(connection: Connection, pool: Pool, left: Sequence[Earlier], now: d
             by_time.in_(of_pool),
         )
     ).scalar_one()
-    perhaps = {OutcomeKind.DONE, *earlier.OPEN} if left else set()
+    perhaps = {OutcomeKind.DONE, *earlier.OPEN}
     return done + sum(
         each.verb is Verb.REMOVE and each.outcome.kind in perhaps and each.outcome.at > now - DAY for each in left
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Connection, and_, delete, select, union_all
+from sqlalchemy import Connection, and_, delete, or_, select, union_all
 
 from licensesync.ledger.earlier import IN_INDEX
 from licensesync.ledger.memory import DAY
@@ -20,7 +20,8 @@ from licensesync.ledger.schema import (
 
 
 def prune(connection: Connection, cutoff: datetime, now: datetime) -> None:
-    """Deletes runs that began before `cutoff`, with their outcomes and refusals, and approvals that ended before it.
+    """Deletes runs that began before `cutoff`, with their outcomes and refusals, and approvals that
+    ended, or were the command line's word for one run, before it.
 
     What bears on plans stays: what is managed, the quarantine, approvals that have no end, and runs with an outcome of
     the past day, by which removals are counted, or one that the service still goes on with.
@@ -32,9 +33,11 @@ def prune(connection: Connection, cutoff: datetime, now: datetime) -> None:
     in_use_still = select(pool_runs.c.run_id).where(pool_runs.c.id.in_(bearing))
     old = select(runs.c.id).where(runs.c.started_at < cutoff, runs.c.id.not_in(in_use_still))
     old_pools = select(pool_runs.c.id).where(pool_runs.c.run_id.in_(old))
-    ended = select(approvals.c.id).where(approvals.c.until < cutoff.date())
+    was_for_one_run = and_(approvals.c.place.is_(None), approvals.c.used_at < cutoff)  # by the command line
+    over = or_(approvals.c.until < cutoff.date(), was_for_one_run)
+    ended = select(approvals.c.id).where(over)
     connection.execute(delete(approved_removals).where(approved_removals.c.approval_id.in_(ended)))
-    connection.execute(delete(approvals).where(approvals.c.until < cutoff.date()))
+    connection.execute(delete(approvals).where(over))
     connection.execute(delete(outcomes).where(outcomes.c.pool_run_id.in_(old_pools)))
     connection.execute(delete(refusals).where(refusals.c.pool_run_id.in_(old_pools)))
     connection.execute(delete(pool_runs).where(pool_runs.c.run_id.in_(old)))

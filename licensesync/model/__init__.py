@@ -32,6 +32,7 @@ from licensesync.model.story import (
     prospect,
 )
 from licensesync.model.words import (
+    WAITING,
     DeviceId,
     HeldReason,
     Iccid,
@@ -52,6 +53,7 @@ from licensesync.model.words import (
 
 __all__ = [
     "UNFINISHED",
+    "WAITING",
     "Action",
     "Approval",
     "ApprovalUse",

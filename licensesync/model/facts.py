@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import Self
 
 from licensesync.model.words import DeviceId, Imei, Mode, Product, Severity
 
@@ -20,6 +21,12 @@ class Place:
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}"
+
+    @classmethod
+    def of(cls, written: str) -> Self:
+        """The place of which this is the text."""
+        file, line, column = written.rsplit(":", 2)
+        return cls(file, int(line), int(column))
 
 
 @dataclass(frozen=True, slots=True)

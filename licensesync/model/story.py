@@ -9,9 +9,7 @@ from enum import StrEnum
 from licensesync.model.facts import Capacity, LineCommit, Place, Pool, Protection
 from licensesync.model.plans import Action, Held, Plan, Refusal, Unread
 from licensesync.model.records import OutcomeRecord, QuarantineRecord
-from licensesync.model.words import DeviceId, HeldReason, Iccid, Imei, Verb
-
-WAITING = (HeldReason.AWAITING_REMOVALS, HeldReason.NO_CAPACITY)
+from licensesync.model.words import WAITING, DeviceId, HeldReason, Iccid, Imei, Verb
 
 
 class Term(StrEnum):

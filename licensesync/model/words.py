@@ -65,6 +65,10 @@ class HeldReason(StrEnum):
     STOPPING = "stopping"
 
 
+WAITING = frozenset({HeldReason.NO_CAPACITY, HeldReason.AWAITING_REMOVALS})
+"""Why a device that should have a license has to wait for one."""
+
+
 class Reading(StrEnum):
     """How much of a pool was read."""
 

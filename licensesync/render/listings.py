@@ -6,7 +6,18 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from licensesync.model import UNFINISHED, Action, Held, HeldReason, Outcome, OutcomeKind, Plan, PoolReport, Verb
+from licensesync.model import (
+    UNFINISHED,
+    WAITING,
+    Action,
+    Held,
+    HeldReason,
+    Outcome,
+    OutcomeKind,
+    Plan,
+    PoolReport,
+    Verb,
+)
 from licensesync.render.words import counted, moment
 
 UNNAMED = "not in the inventory"
@@ -25,9 +36,6 @@ WHY_HELD: Mapping[HeldReason, str] = {
     HeldReason.NO_REMOVALS: "--no-removals was asked for",
     HeldReason.STOPPING: "the run was stopped before they were sent",
 }
-
-
-WAITS = frozenset({HeldReason.NO_CAPACITY, HeldReason.AWAITING_REMOVALS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +116,7 @@ def _row(entry: Action | Held | Outcome) -> Row:
 def _note(entry: Action | Held | Outcome) -> str:
     if isinstance(entry, Held) and entry.until:
         return f"until {moment(entry.until)}"
-    if isinstance(entry, Held) and entry.reason in WAITS and entry.action.priority:
+    if isinstance(entry, Held) and entry.reason in WAITING and entry.action.priority:
         return f"priority {entry.action.priority}"
     if isinstance(entry, Outcome):
         return ": ".join(words for words in (entry.reason, entry.service) if words)

@@ -13,7 +13,7 @@ from stamina.instrumentation import set_on_retry_hooks
 from licensesync.errors import ApiError, LoginUnavailable, RateLimited, StaleBearer, StaleSession
 from licensesync.thingspace import transport
 from licensesync.thingspace.login import Credentials, Logins, Rejections
-from licensesync.thingspace.transport import Bounds, Transport
+from licensesync.thingspace.transport import Bounds, Meter, Transport
 from licensesync.thingspace.wire import Call, Read, Write
 
 T = TypeVar("T")
@@ -51,7 +51,12 @@ class Reader:
             on=again, attempts=ATTEMPTS, timeout=None, wait_initial=0.2, wait_max=10.0, wait_jitter=0.3
         ):
             with attempt:
-                return await self._authorized(call)
+                try:
+                    return await self._authorized(call)
+                except ApiError as error:
+                    if attempt.num < ATTEMPTS and (wait := again(error)):
+                        self._transport.meter.waits(call.what, attempt.next_wait if wait is True else wait)
+                    raise
         raise AssertionError("retry_context ends by returning or raising")  # pragma: no cover - tells mypy so
 
     async def _authorized(self, call: Call[T]) -> T:
@@ -92,18 +97,30 @@ class Client(Reader):
 
 
 @asynccontextmanager
-async def reading(
-    url: str, bounds: Bounds, credentials: Credentials, environ: Mapping[str, str], rejections: Rejections | None = None
+async def reading(  # noqa: PLR0913 - what a client is made of
+    url: str,
+    bounds: Bounds,
+    credentials: Credentials,
+    environ: Mapping[str, str],
+    rejections: Rejections | None = None,
+    *,
+    meter: Meter | None = None,
 ) -> AsyncIterator[Reader]:
     """A client for looking only."""
-    async with transport.opened(url, bounds, environ) as opened:
+    async with transport.opened(url, bounds, environ, meter) as opened:
         yield Reader(opened, Logins(opened, credentials, asyncio.get_running_loop().time, rejections))
 
 
 @asynccontextmanager
-async def writing(
-    url: str, bounds: Bounds, credentials: Credentials, environ: Mapping[str, str], rejections: Rejections | None = None
+async def writing(  # noqa: PLR0913 - what a client is made of
+    url: str,
+    bounds: Bounds,
+    credentials: Credentials,
+    environ: Mapping[str, str],
+    rejections: Rejections | None = None,
+    *,
+    meter: Meter | None = None,
 ) -> AsyncIterator[Client]:
     """A client for a run that changes things."""
-    async with transport.opened(url, bounds, environ) as opened:
+    async with transport.opened(url, bounds, environ, meter) as opened:
         yield Client(opened, Logins(opened, credentials, asyncio.get_running_loop().time, rejections))

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TypeVar
+from time import perf_counter
+from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import proxy_bypass
 
@@ -17,7 +18,7 @@ from aiolimiter import AsyncLimiter
 from yarl import URL
 
 from licensesync import __version__
-from licensesync.errors import LicenseSyncError, UnexpectedReply, Unreachable
+from licensesync.errors import ApiError, LicenseSyncError, UnexpectedReply, Unreachable
 from licensesync.thingspace.wire import Call, error_code, error_for, excerpt
 from licensesync.values import is_loopback
 
@@ -37,6 +38,26 @@ class Bounds:
     requests_per_second: float = 10.0
 
 
+class Meter(Protocol):
+    """What is told of the requests that are made."""
+
+    def answered(self, what: str, result: str, seconds: float) -> None:
+        """A request came to its end: `ok`, or the word of its error; so long after it was sent."""
+
+    def waits(self, what: str, seconds: float) -> None:
+        """A request failed and is made again after so long."""
+
+
+class Unmetered:
+    """Tells nobody."""
+
+    def answered(self, what: str, result: str, seconds: float) -> None:
+        pass
+
+    def waits(self, what: str, seconds: float) -> None:
+        pass
+
+
 @dataclass(slots=True)
 class Transport:
     """Sends calls and reads their answers; knows the secrets only to keep them out of every message."""
@@ -47,10 +68,22 @@ class Transport:
     proxy: Proxy
     limiter: AsyncLimiter
     in_flight: asyncio.Semaphore
+    meter: Meter = field(default_factory=Unmetered)
     secrets: set[str] = field(default_factory=set, repr=False)
 
     async def send(self, call: Call[T], headers: Mapping[str, str]) -> T:
         """The value of the call's answer. Raises the `ApiError` that says what went wrong."""
+        async with self.in_flight, self.limiter:
+            begun = perf_counter()
+            try:
+                told = await self._sent(call, headers)
+            except ApiError as error:
+                self.meter.answered(call.what, error.word, perf_counter() - begun)
+                raise
+            self.meter.answered(call.what, "ok", perf_counter() - begun)
+            return told
+
+    async def _sent(self, call: Call[T], headers: Mapping[str, str]) -> T:
         status, told, body = await self._exchange(call, headers)
         if status >= 300:
             error = error_for(call.what, status, told, self._without_secrets(body), datetime.now(UTC))
@@ -72,23 +105,22 @@ class Transport:
         return UnexpectedReply(f"{call.what}: the answer is not what Verizon documents", status=status, code=code)
 
     async def _exchange(self, call: Call[T], headers: Mapping[str, str]) -> tuple[int, Mapping[str, str], bytes]:
-        async with self.in_flight, self.limiter:
-            try:
-                async with self.session.request(
-                    call.method,
-                    URL(self.url + call.path, encoded=True).with_query(call.query or None),
-                    data=call.body,
-                    headers={**headers, **self.proxy.request_headers, **_content_type(call)},
-                    allow_redirects=False,
-                    proxy=self.proxy.address,
-                    proxy_headers=self.proxy.connect_headers,
-                ) as response:
-                    return response.status, response.headers, await self._body(call, response)
-            except TimeoutError:
-                raise Unreachable(f"{call.what}: no answer within {self.bounds.timeout:g} s") from None
-            except (aiohttp.ClientError, OSError, ValueError) as error:
-                words = self.redacted(excerpt(str(error) or type(error).__name__))
-                raise Unreachable(f"{call.what}: no answer from {urlsplit(self.url).netloc}: {words}") from None
+        try:
+            async with self.session.request(
+                call.method,
+                URL(self.url + call.path, encoded=True).with_query(call.query or None),
+                data=call.body,
+                headers={**headers, **self.proxy.request_headers, **_content_type(call)},
+                allow_redirects=False,
+                proxy=self.proxy.address,
+                proxy_headers=self.proxy.connect_headers,
+            ) as response:
+                return response.status, response.headers, await self._body(call, response)
+        except TimeoutError:
+            raise Unreachable(f"{call.what}: no answer within {self.bounds.timeout:g} s") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            words = self.redacted(excerpt(str(error) or type(error).__name__))
+            raise Unreachable(f"{call.what}: no answer from {urlsplit(self.url).netloc}: {words}") from None
 
     async def _body(self, call: Call[T], response: aiohttp.ClientResponse) -> bytes:
         body = bytearray()
@@ -130,7 +162,9 @@ def _content_type(call: Call[T]) -> Mapping[str, str]:
 
 
 @asynccontextmanager
-async def opened(url: str, bounds: Bounds, environ: Mapping[str, str]) -> AsyncIterator[Transport]:
+async def opened(
+    url: str, bounds: Bounds, environ: Mapping[str, str], meter: Meter | None = None
+) -> AsyncIterator[Transport]:
     """A transport to the service at `url`, closed at the end. Certificates are verified."""
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=bounds.concurrency),
@@ -142,7 +176,8 @@ async def opened(url: str, bounds: Bounds, environ: Mapping[str, str]) -> AsyncI
         session._retry_connection = False  # noqa: SLF001 - there is no public switch; a test holds it to this
         limiter = AsyncLimiter(1, 1 / bounds.requests_per_second)
         proxy = _proxy_for(url, environ)
-        transport = Transport(session, url.rstrip("/"), bounds, proxy, limiter, asyncio.Semaphore(bounds.concurrency))
+        in_flight = asyncio.Semaphore(bounds.concurrency)
+        transport = Transport(session, url.rstrip("/"), bounds, proxy, limiter, in_flight, meter or Unmetered())
         transport.keep_secret(*proxy.secrets)
         yield transport
 
