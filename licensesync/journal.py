@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import orjson
 import structlog
 
+from licensesync.errors import LicenseSyncError
 from licensesync.model import (
     Approval,
     ApprovalUse,
@@ -194,6 +195,10 @@ class RunJournal:
             outcomes=_counted(outcome.kind for outcome in report.outcomes),
             held=_counted(held.reason for held in report.held),
         )
+
+    def unrecorded(self, error: LicenseSyncError) -> None:
+        """How the run ended could not be kept."""
+        self._log.error("run.unrecorded", problem=str(error))
 
     def finished(self, report: Report, exit_code: int) -> None:
         self._log.info(

@@ -17,13 +17,14 @@ from licensesync.cli.demo import demo
 from licensesync.cli.explain import explain
 from licensesync.cli.history import history
 from licensesync.cli.import_ import import_
-from licensesync.cli.options import ExitCode, Globals, LogFormat, LogLevel
+from licensesync.cli.options import Globals, LogFormat, LogLevel
 from licensesync.cli.plan import plan
 from licensesync.cli.quarantine import quarantine
 from licensesync.cli.schema import schema
 from licensesync.cli.simulate import simulate
 from licensesync.cli.status import status
 from licensesync.errors import LicenseSyncError, Locked, ProblemsError
+from licensesync.exit_codes import ExitCode
 
 app = typer.Typer(
     name="licensesync",

@@ -61,7 +61,7 @@ def apply(
     wish = Wish(form, yes, expected, reviewed, not no_removals, tuple(map(hash_digits, allow_removals or ())))
 
     from licensesync.cli import composition, output, run
-    from licensesync.cli.exit_codes import of_report
+    from licensesync.exit_codes import of_report
     from licensesync.render import json
 
     work = composition.prepare(context.obj, pool)

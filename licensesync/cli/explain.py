@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from licensesync.cli.options import ExitCode, Pools, identifier
+from licensesync.cli.options import Pools, identifier
+from licensesync.exit_codes import ExitCode
 from licensesync.render.words import clean
 
 if TYPE_CHECKING:

@@ -1,21 +1,16 @@
-"""The ledger of the settings, opened for a command: to remember for a plan, or to keep a run under the lock."""
+"""The ledger of the settings, opened for a command that plans: what it remembers of each pool."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING
 
-from licensesync.cli.composition import Pass
-from licensesync.errors import LedgerError
+from licensesync.composition import Pass
 from licensesync.model import Memory, Observed, Pool
-
-if TYPE_CHECKING:
-    from licensesync.ledger.book import Book
 
 Recall = Callable[[Observed], Memory]
 """What is remembered of a pool, once it was read."""
@@ -46,22 +41,6 @@ def remembered(work: Pass, base: Mapping[str, Memory]) -> Iterator[Mapping[str, 
             return replace(found, managed=found.managed | named) if named else found
 
         yield {pool.name: partial(recall, pool) for pool in work.pools}
-
-
-@contextmanager
-def kept(work: Pass, run: str, command: str) -> Iterator[Book]:
-    """The book of a run that has begun, under the ledger's lock. Raises Locked and LedgerError."""
-    from licensesync.ledger import book, lock
-
-    path = work.settings.ledger_path(os.environ)
-    with lock.held(path, command, datetime.now(UTC)), book.opened(path, run, lambda: datetime.now(UTC)) as opened:
-        opened.begin(command, work.info)
-        try:
-            yield opened
-        except BaseException:
-            with suppress(LedgerError):
-                opened.abandon()
-            raise
 
 
 def _always(memory: Memory, observed: Observed) -> Memory:

@@ -1,28 +1,16 @@
-"""What the commands share: options, what they hand on, exit codes."""
+"""What the commands share: options, and what they hand on."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 HASH = re.compile(r"(?:sha256:)?([0-9a-f]{8,64})", re.IGNORECASE)
-
-
-class ExitCode(IntEnum):
-    FINE = 0
-    UNUSABLE = 1
-    CHANGES = 2
-    REFUSED = 3
-    UNREAD = 4
-    UNFINISHED = 5
-    LOCKED = 6
-    USAGE = 64
-    INTERRUPTED = 130
 
 
 class LogFormat(StrEnum):

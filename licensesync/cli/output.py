@@ -8,9 +8,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from licensesync.cli.options import ExitCode
 from licensesync.cli.streams import print_result
 from licensesync.errors import LicenseSyncError
+from licensesync.exit_codes import ExitCode
 from licensesync.model import Report, RunPlan
 from licensesync.render import json, markdown, text
 from licensesync.render.page import MIN_WIDTH, Page

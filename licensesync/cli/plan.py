@@ -12,8 +12,8 @@ import typer
 from licensesync.cli.options import Out, Pools
 
 if TYPE_CHECKING:
-    from licensesync.cli.composition import Pass
     from licensesync.cli.ledger import Recall
+    from licensesync.composition import Pass
     from licensesync.model import RunPlan
 
 
@@ -42,7 +42,8 @@ def plan(
     """Show what would change: reads, compares, prints. Never writes to ThingSpace."""
     import asyncio
 
-    from licensesync.cli import composition, exit_codes, ledger, output
+    from licensesync import exit_codes
+    from licensesync.cli import composition, ledger, output
     from licensesync.render import json
 
     work = composition.prepare(context.obj, pool, git_ref)
@@ -57,7 +58,7 @@ def plan(
 
 async def planned(work: Pass, recall: Mapping[str, Recall]) -> RunPlan:
     """The plan of a pass by a client that can only read, with progress on standard error."""
-    from licensesync.cli import composition
+    from licensesync import composition
     from licensesync.cli.progress import progress_on
     from licensesync.journal import RunJournal
 

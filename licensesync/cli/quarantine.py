@@ -53,8 +53,8 @@ def release(
 ) -> None:
     """End the quarantine of devices, in all pools: the next run asks for them again."""
     from licensesync.cli import output, past
-    from licensesync.cli.options import ExitCode
     from licensesync.cli.streams import print_result
+    from licensesync.exit_codes import ExitCode
     from licensesync.render import quarantine as render
 
     settings, path = past.located(context.obj)

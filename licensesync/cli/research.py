@@ -11,8 +11,8 @@ from functools import partial
 from licensesync import provenance
 from licensesync.cli import composition, ledger
 from licensesync.cli import plan as dry_run
-from licensesync.cli.composition import Written
 from licensesync.cli.options import Globals
+from licensesync.composition import Written
 from licensesync.credentials import credentials
 from licensesync.errors import CredentialsError
 from licensesync.identifiers import IMEI

@@ -3,37 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
+import os
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 
 import typer
 
-from licensesync import guard, reconcile, reviewed
-from licensesync.cli import composition, ledger, output
+from licensesync import composition, guard, reconcile, reviewed, running
+from licensesync.cli import output
 from licensesync.cli.apply import Wish
-from licensesync.cli.composition import Pass
-from licensesync.cli.exit_codes import of_report
 from licensesync.cli.progress import progress_on
-from licensesync.errors import LedgerError
+from licensesync.composition import Pass
 from licensesync.journal import RunJournal
 from licensesync.ledger.book import Book
-from licensesync.model import Memory, Observed, Pool, Report, RunPlan
-from licensesync.submission import Sending
+from licensesync.model import Report, RunPlan
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def planned_and_carried_out(work: Pass, wish: Wish) -> Report:
     """What became of the plan: carried out, or declined where it was not the one that was meant."""
-    run = _new_run()
     try:
-        with ledger.kept(work, run, "apply") as book:
+        with running.kept(work.settings.ledger_path(os.environ), "apply", work.info) as book:
             return asyncio.run(_run(work, wish, book))
     except asyncio.CancelledError:
         _say("stopped at once: what became of the batches in flight is not known; the next run finds out")
@@ -41,46 +35,21 @@ def planned_and_carried_out(work: Pass, wish: Wish) -> Report:
 
 
 async def _run(work: Pass, wish: Wish, book: Book) -> Report:
-    run = book.run
-    settings = work.settings.thingspace
-    async with composition.services(work) as services:
+    async with composition.writer(work.settings, work.credentials) as writer:
+        services = composition.services(work.pools, writer, work.settings.thingspace)
         with progress_on(sys.stderr) as shown:
-            journal = RunJournal(shown, run=run)
-            policy = composition.policy(work, removals=wish.removals, allowed=wish.allowed)
+            journal = RunJournal(shown, run=book.run)
             journal.started(work.info)
-            recall = {pool.name: partial(_recalled, work, book, journal, pool) for pool in work.pools}
-            run_plan = await composition.plan(work, services, policy, journal, recall)
+            policy = composition.policy(work, removals=wish.removals, allowed=wish.allowed)
+            run_plan = await running.planned(work, services, book, policy, journal)
         _warn_of_unused(wish, run_plan)
         if not _agreed(run_plan, wish):
-            report = reconcile.decline_all(run, run_plan, datetime.now(UTC))
+            report = reconcile.decline_all(book.run, run_plan, datetime.now(UTC))
         else:
-            for planned in run_plan.planned:
-                pool = planned.pool
-                book.undertake(planned, work.inventory.named(pool), work.info, partial(work.inventory.mark, pool))
             with progress_on(sys.stderr) as shown, _stopping_on_signals() as stop:
-                journal = RunJournal(shown, run=run)
-                sending = Sending(settings.batch_size, settings.concurrency, stop, lambda: datetime.now(UTC), book)
-                report = await reconcile.carry_out_all(run, run_plan, services, sending, journal)
-    report = _recorded(work, book, report)
-    journal.finished(report, of_report(report))
-    return report
-
-
-def _recalled(work: Pass, book: Book, journal: RunJournal, pool: Pool, observed: Observed) -> Memory:
-    """What is remembered of a pool, once this reading has settled what earlier runs left open."""
-    for earlier in book.settle_earlier(pool, observed):
-        journal.proved(pool, earlier.outcome, earlier.run, never_told=earlier.never_told)
-    return book.recall(pool, observed, partial(work.inventory.mark, pool))
-
-
-def _recorded(work: Pass, book: Book, report: Report) -> Report:
-    try:
-        book.finish(report, of_report(report))
-        book.prune(work.settings.keep)
-    except LedgerError as error:
-        _say(f"licensesync: {error}")
-        return replace(report, unrecorded=True)
-    return report
+                journal = RunJournal(shown, run=book.run)
+                report = await running.carried_out(work, run_plan, services, book, stop=stop, journal=journal)
+    return running.recorded(work, book, report, journal)
 
 
 def _agreed(run_plan: RunPlan, wish: Wish) -> bool:
@@ -146,10 +115,6 @@ def _warn_of_unused(wish: Wish, run_plan: RunPlan) -> None:
     for allowed in wish.allowed:
         if not any(digest.startswith(allowed) for digest in digests):
             _say(f"--allow-removals {allowed}: this is not the hash of any pool's removals now; it lets nothing pass")
-
-
-def _new_run() -> str:
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 
 def _say(words: str) -> None:

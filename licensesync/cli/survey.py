@@ -10,11 +10,10 @@ from pathlib import Path
 
 import typer
 
-from licensesync import reconcile
-from licensesync.cli import composition
-from licensesync.cli.composition import LISTERS, Lister, Survey
-from licensesync.cli.options import ExitCode
+from licensesync import composition, reconcile
 from licensesync.cli.progress import progress_on
+from licensesync.composition import LISTERS, Lister, Survey
+from licensesync.exit_codes import ExitCode
 from licensesync.files import LocalFiles
 from licensesync.journal import RunJournal
 from licensesync.model import DeviceId, Unread

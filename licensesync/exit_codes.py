@@ -1,9 +1,22 @@
-"""Which exit code a plan or a report ends with."""
+"""The exit codes, and which of them a plan or a report ends with."""
 
 from __future__ import annotations
 
-from licensesync.cli.options import ExitCode
+from enum import IntEnum
+
 from licensesync.model import UNFINISHED, Plan, PlanVerdict, Report, RunPlan, RunVerdict, Unread
+
+
+class ExitCode(IntEnum):
+    FINE = 0
+    UNUSABLE = 1
+    CHANGES = 2
+    REFUSED = 3
+    UNREAD = 4
+    UNFINISHED = 5
+    LOCKED = 6
+    USAGE = 64
+    INTERRUPTED = 130
 
 
 def of_plan(run_plan: RunPlan, *, detailed: bool = False) -> ExitCode:

@@ -1,0 +1,86 @@
+"""One run that the ledger keeps: begun under the lock, planned with what is remembered, carried out, recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from licensesync import composition, reconcile
+from licensesync.composition import Pass
+from licensesync.errors import LedgerError
+from licensesync.exit_codes import of_report
+from licensesync.journal import RunJournal
+from licensesync.ledger import book, lock
+from licensesync.ledger.book import Book
+from licensesync.model import InventoryInfo, Memory, Observed, Policy, Pool, Report, RunPlan
+from licensesync.reconcile import LicenseService
+from licensesync.submission import Sending
+
+
+def new_run() -> str:
+    """The id of a run: when it began, and something that no other run has."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+@contextmanager
+def kept(path: Path, command: str, inventory: InventoryInfo) -> Iterator[Book]:
+    """The book of a new run that has begun, under the ledger's lock. Raises Locked and LedgerError."""
+    with lock.held(path, command, datetime.now(UTC)), book.opened(path, new_run(), lambda: datetime.now(UTC)) as opened:
+        opened.begin(command, inventory)
+        try:
+            yield opened
+        except BaseException:
+            with suppress(LedgerError):
+                opened.abandon()
+            raise
+
+
+async def planned(
+    work: Pass, services: Mapping[str, LicenseService], book: Book, policy: Policy, journal: RunJournal
+) -> RunPlan:
+    """The plan of a pass; what earlier runs left open is settled by its readings. Raises LedgerError."""
+    recall = {pool.name: partial(_recalled, work, book, journal, pool) for pool in work.pools}
+    return await composition.plan(work, services, policy, journal, recall)
+
+
+async def carried_out(  # noqa: PLR0913 - what a run is made of
+    work: Pass,
+    run_plan: RunPlan,
+    services: Mapping[str, LicenseService],
+    book: Book,
+    *,
+    stop: asyncio.Event,
+    journal: RunJournal,
+) -> Report:
+    """What became of the plan; `stop` ends it after the batches in hand. Raises LedgerError before anything is sent."""
+    for plan in run_plan.planned:
+        pool = plan.pool
+        book.undertake(plan, work.inventory.named(pool), work.info, partial(work.inventory.mark, pool))
+    thingspace = work.settings.thingspace
+    sending = Sending(thingspace.batch_size, thingspace.concurrency, stop, lambda: datetime.now(UTC), book)
+    return await reconcile.carry_out_all(book.run, run_plan, services, sending, journal)
+
+
+def recorded(work: Pass, book: Book, report: Report, journal: RunJournal) -> Report:
+    """The report, kept and told; it says so where it could not be kept."""
+    try:
+        book.finish(report, of_report(report))
+        book.prune(work.settings.keep)
+    except LedgerError as error:
+        journal.unrecorded(error)
+        report = replace(report, unrecorded=True)
+    journal.finished(report, of_report(report))
+    return report
+
+
+def _recalled(work: Pass, book: Book, journal: RunJournal, pool: Pool, observed: Observed) -> Memory:
+    """What is remembered of a pool, once this reading has settled what earlier runs left open."""
+    for earlier in book.settle_earlier(pool, observed):
+        journal.proved(pool, earlier.outcome, earlier.run, never_told=earlier.never_told)
+    return book.recall(pool, observed, partial(work.inventory.mark, pool))
