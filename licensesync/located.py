@@ -32,6 +32,7 @@ from licensesync.problems import Problems, shown
 SCALAR: Final[type[Any]] = ScalarEvent  # events whose marks are there, whatever their types say
 MAPPING: Final[type[Any]] = MappingStartEvent
 DEEPEST: Final = 20
+TOO_DEEP = (f"this is nested more than {DEEPEST} deep", "write it flatter")
 NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 CHUNK: Final = 200  # events that are parsed at once: too few to wake the garbage collector
 LONGEST_RECORD: Final = 16  # events of a mapping that is read as a record
@@ -269,7 +270,7 @@ class Stream:
         """Reports what hides the meaning of what is written."""
         place = self._place(event)
         if self._depth > DEEPEST:
-            self._stop(place, f"this is nested more than {DEEPEST} deep", "write it flatter")
+            self._stop(place, *TOO_DEEP)
         if isinstance(event, AliasEvent):
             self.problems.add(place, f"the alias {shown(f'*{event.anchor}')} is not read", "write the value itself")
             return
@@ -307,6 +308,8 @@ class Stream:
         mark = error.context_mark if runs_out and error.context_mark else error.problem_mark
         at_end = mark.index >= len(text)
         place = self._behind(text.rstrip()) if at_end else at(self.file, mark.line << 32 | mark.column)
+        if "nesting depth" in str(error.problem):  # the parser's own limit, which it meets when it looks far ahead
+            self._stop(place, *TOO_DEEP)
         context = f" {error.context}" if error.context else ""
         line = BREAK.split(text)[mark.line : mark.line + 1]
         has_tabs = "\t" in "".join(line)[: mark.column + 1]
