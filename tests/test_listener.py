@@ -337,7 +337,22 @@ async def test_an_address_that_cannot_be_had_is_named_with_the_way_out(taken: Ad
         assert str(raised.value).endswith("; write another address at listen: in the settings, or off")
 
 
-async def test_a_name_and_ipv6_can_be_listened_at() -> None:
+def _has_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+async def test_a_name_can_be_listened_at() -> None:
     async with door_at(Address("localhost", 0)) as door:
         assert door.address.host == "localhost"
         assert (await door.ask("/healthz")).status == 200
+
+
+@pytest.mark.skipif(not _has_ipv6(), reason="this machine has no IPv6")
+async def test_ipv6_can_be_listened_at() -> None:
+    async with door_at(Address("::1", 0)) as door:
+        assert (await door.ask("/healthz", host=str(door.address))).status == 200
+        assert (await door.ask("/healthz", host="[2001:db8::1]")).status == 403
