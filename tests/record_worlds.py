@@ -21,6 +21,7 @@ from licensesync.model import (
     Reading,
     RunRecord,
     RunVerdict,
+    ServiceRecord,
     Status,
     Verb,
 )
@@ -31,6 +32,14 @@ PAGE = Page(colour=False, width=80)
 WIDE = Page(colour=False, width=200)
 RUN = "20261122T150000Z-3f9ac1"
 LATER = worlds.NOW + timedelta(minutes=2)
+SERVICE = ServiceRecord(
+    4711,
+    worlds.NOW,
+    LATER,
+    {"fota": LATER},
+    ("inventory.yaml:3:9: unknown pool 'fot'; write fota",),
+    worlds.NOW,
+)
 DONE = {"done": 20, "kept": 990, "held": 3, "pending": 0, "rejected": 0, "failed": 0, "unknown": 0, "foreign": 4}
 
 
@@ -178,7 +187,7 @@ statuses = st.builds(
         tuple
     ),
     st.none() | runs,
-    st.none() | worlds.times,
+    st.none() | st.builds(ServiceRecord, st.integers(1, 99999), worlds.times, st.none() | worlds.times),
 )
 quarantined = st.builds(
     QuarantineRecord,

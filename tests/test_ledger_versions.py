@@ -38,7 +38,7 @@ def rows(path: Path) -> dict[str, list[Any]]:
         return {
             name: looked_at.execute(f"SELECT * FROM {name} ORDER BY 1").fetchall()  # noqa: S608 - a table's name
             for name in names
-            if name in FIRST.read_text()
+            if f"CREATE TABLE {name} " in FIRST.read_text()
         }
 
 
@@ -52,7 +52,9 @@ def test_it_is_migrated_and_keeps_every_row(ledger: Path) -> None:
     with database.written(ledger):
         pass
     assert version(ledger) == migrations.VERSION > 1
-    assert rows(ledger) == before
+    after = rows(ledger)
+    assert after.pop("runs") == [(*run, None) for run in before["runs"]], "who wrote its commit was not kept then"
+    assert after == {name: found for name, found in before.items() if name != "runs"}
     assert {name: len(found) for name, found in before.items()} == {
         "applied": 1,
         "approvals": 1,

@@ -75,6 +75,7 @@ def test_a_plan_is_the_document_of_the_contract() -> None:
                 "dirty": False,
                 "devices": 1234,
                 "digest": f"sha256:{'ab' * 32}",
+                "author": None,
             },
             "pools": [
                 {

@@ -91,7 +91,10 @@ def test_a_run_that_has_not_ended_is_said_to_go_on_or_to_have_been_killed() -> N
 
 
 def test_the_next_run_is_told_where_one_is_planned() -> None:
-    assert "next run 2026-11-22 15:02 UTC" in lines(replace(stands(past.pool()), next_run=past.LATER))
+    told = " ".join(lines(replace(stands(past.pool()), service=past.SERVICE)))
+    assert "service runs as process 4711 since 2026-11-22 15:00 UTC next run 2026-11-22 15:02 UTC" in told
+    assert "backs off: the next attempt to read it is 2026-11-22 15:02 UTC" in told
+    assert "inventory.yaml:3:9: unknown pool 'fot'; write fota" in told
 
 
 def test_a_long_name_gives_way_in_a_narrow_page_only() -> None:
@@ -114,7 +117,7 @@ def test_colours_change_nothing_but_the_colours() -> None:
 
 
 def test_the_document_is_what_the_contract_says() -> None:
-    status = replace(stands(past.pool(waiting=2, refusal=worlds.REFUSAL), 3, 1), next_run=past.LATER)
+    status = replace(stands(past.pool(waiting=2, refusal=worlds.REFUSAL), 3, 1), service=past.SERVICE)
     assert document(status) == {
         "version": 1,
         "kind": "status",
@@ -123,6 +126,7 @@ def test_the_document_is_what_the_contract_says() -> None:
             "dirty": False,
             "devices": 1234,
             "digest": worlds.INVENTORY.digest,
+            "author": None,
         },
         "last_run": {
             "run": past.RUN,
@@ -135,6 +139,13 @@ def test_the_document_is_what_the_contract_says() -> None:
             "plan": f"sha256:{'cd' * 32}",
         },
         "next_run": "2026-11-22T15:02:00Z",
+        "service": {
+            "pid": 4711,
+            "started_at": "2026-11-22T15:00:00Z",
+            "problems": ["inventory.yaml:3:9: unknown pool 'fot'; write fota"],
+            "rejected_at": "2026-11-22T15:00:00Z",
+            "fresh_at": None,
+        },
         "pools": [
             {
                 "pool": "fota",
@@ -154,6 +165,7 @@ def test_the_document_is_what_the_contract_says() -> None:
                     "hash": "3f9ac1d25be07a44",
                     "next_step": "approve it in the inventory",
                 },
+                "next_attempt": "2026-11-22T15:02:00Z",
             }
         ],
     }
@@ -166,6 +178,7 @@ def test_a_pool_that_no_run_has_reached_has_nulls_and_zeros() -> None:
         "inventory": None,
         "last_run": None,
         "next_run": None,
+        "service": None,
         "pools": [
             {
                 "pool": "fota",
@@ -178,6 +191,7 @@ def test_a_pool_that_no_run_has_reached_has_nulls_and_zeros() -> None:
                 "quarantined": 0,
                 "open_requests": 0,
                 "refusal": None,
+                "next_attempt": None,
             }
         ],
     }

@@ -44,6 +44,7 @@ def _found(seen: Past) -> Status:
     if seen.ledger is None:
         return Status(tuple(map(PoolStatus, pools)))
 
-    from licensesync.ledger import standing
+    from licensesync.ledger import lock, service, standing
 
-    return standing.status(seen.ledger, pools, datetime.now(UTC))
+    running = service.kept(seen.ledger) if lock.is_held(seen.path, lock.SERVICE) else None
+    return standing.status(seen.ledger, pools, datetime.now(UTC), running)

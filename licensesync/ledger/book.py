@@ -73,6 +73,7 @@ class Book:
                     dirty=inventory.dirty,
                     devices=inventory.devices,
                     digest=inventory.digest,
+                    author=inventory.author,
                 )
                 .returning(runs.c.id)
             )

@@ -45,6 +45,13 @@ def written(path: Path) -> Iterator[Connection]:
 
 
 @contextmanager
+def changed(path: Path) -> Iterator[Connection]:
+    """A ledger of this version, for one short transaction beside whatever else goes on. Raises LedgerError."""
+    with explained(path), _connected(path) as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
 def read(path: Path) -> Iterator[Connection | None]:
     """The ledger for looking only, None where there is none yet. Raises LedgerError.
 

@@ -199,7 +199,7 @@ def _run(row: Row[Any]) -> RunRecord:
         row.finished_at,
         RunVerdict(row.verdict) if row.verdict else None,
         row.exit,
-        InventoryInfo(row.devices, row.digest, row.commit, row.dirty),
+        InventoryInfo(row.devices, row.digest, row.commit, row.dirty, row.author),
         row.plan,
     )
 

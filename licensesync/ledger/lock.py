@@ -20,13 +20,21 @@ from licensesync.errors import LedgerError, Locked
 
 OWNER_ONLY = 0o600
 SETTLES = 0.5
+MOMENT = 0.02  # for which `is_held` may have the lock at most
 LONGEST = 4096
 
 
+RUN = "run"
+SERVICE = "serve"
+
+
 @contextmanager
-def held(ledger: Path, command: str, now: datetime) -> Iterator[None]:
-    """The ledger's lock, held by this process until the end. Raises Locked, or LedgerError if there can be none."""
-    path = ledger.resolve().with_name(f"{ledger.resolve().name}.lock")
+def held(ledger: Path, command: str, now: datetime, whose: str = RUN) -> Iterator[None]:
+    """The ledger's lock of a run, or the one of a service, held by this process until the end.
+
+    Raises Locked, or LedgerError if there can be none.
+    """
+    path = _file(ledger, whose)
     if not path.parent.is_dir():
         raise LedgerError(f"the ledger {ledger} cannot be made: there is no folder {path.parent}; create it")
     try:
@@ -37,7 +45,7 @@ def held(ledger: Path, command: str, now: datetime) -> Iterator[None]:
             "it and its folder"
         ) from error
     if file is None:
-        raise Locked(f"another run holds the lock of {ledger}: {_holder(path)}; wait for its end, or stop it")
+        raise Locked(f"another {whose} holds the lock of {ledger}: {_holder(path)}; wait for its end, or stop it")
     try:
         _introduce(file, path, command, now)
         yield
@@ -47,15 +55,39 @@ def held(ledger: Path, command: str, now: datetime) -> Iterator[None]:
         os.close(file)
 
 
+def is_held(ledger: Path, whose: str = RUN) -> bool:
+    """Whether a process holds the lock now; nothing is made, and nobody is kept from taking it."""
+    try:
+        file = os.open(_file(ledger, whose), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False
+
+
+def _file(ledger: Path, whose: str) -> Path:
+    name = {RUN: "lock", SERVICE: "serve.lock"}[whose]
+    return ledger.resolve().with_name(f"{ledger.resolve().name}.{name}")
+
+
 def _locked(path: Path) -> int | None:
     """The locked file, or None if another process has it. A file that was removed meanwhile locks nobody out."""
+    last_try = time.monotonic() + MOMENT
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, OWNER_ONLY)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(file)
-            return None
+            if time.monotonic() > last_try:
+                return None
+            time.sleep(MOMENT / 2)
+            continue
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(file), path.stat()):
                 return file

@@ -175,7 +175,31 @@ REJECTED_LOGINS = (
     """,
 )
 
-STEPS: Sequence[Sequence[str]] = (FIRST, REJECTED_LOGINS)
+SERVICE = (
+    "ALTER TABLE runs ADD COLUMN author VARCHAR",
+    """
+    CREATE TABLE service (
+        id INTEGER NOT NULL,
+        pid INTEGER NOT NULL,
+        started_at VARCHAR NOT NULL,
+        next_run VARCHAR,
+        attempts JSON NOT NULL,
+        problems JSON NOT NULL,
+        rejected_at VARCHAR,
+        fresh_at VARCHAR,
+        PRIMARY KEY (id)
+    )
+    """,
+    """
+    CREATE TABLE notifications (
+        id INTEGER NOT NULL,
+        told JSON NOT NULL,
+        PRIMARY KEY (id)
+    )
+    """,
+)
+
+STEPS: Sequence[Sequence[str]] = (FIRST, REJECTED_LOGINS, SERVICE)
 """The statements that lead to version 1, from there to version 2, and so on."""
 
 VERSION = len(STEPS)

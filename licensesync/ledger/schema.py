@@ -66,6 +66,7 @@ runs = Table(
     Column("devices", Integer, nullable=False),
     Column("digest", String, nullable=False),
     Column("plan", String),
+    Column("author", Words),  # of the commit
 )
 
 pool_runs = Table(
@@ -202,4 +203,24 @@ rejected_logins = Table(
     Column("fingerprint", String, primary_key=True),
     Column("rejections", Integer, nullable=False),  # in a row
     Column("rejected_at", Moment, nullable=False),
+)
+
+service = Table(
+    "service",
+    metadata,
+    Column("id", Integer, primary_key=True),  # of the one row: the service that ran last
+    Column("pid", Integer, nullable=False),
+    Column("started_at", Moment, nullable=False),
+    Column("next_run", Moment),
+    Column("attempts", JSON, nullable=False),  # when each pool that backs off is tried again
+    Column("problems", JSON, nullable=False),  # of the newest settings or inventory, where they are not in force
+    Column("rejected_at", Moment),
+    Column("fresh_at", Moment),
+)
+
+notifications = Table(
+    "notifications",
+    metadata,
+    Column("id", Integer, primary_key=True),  # of the one row: what was told last
+    Column("told", JSON, nullable=False),
 )

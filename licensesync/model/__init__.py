@@ -17,7 +17,16 @@ from licensesync.model.facts import (
     Protection,
 )
 from licensesync.model.plans import Action, Forecast, Held, InventoryInfo, Permit, Plan, Refusal, RunPlan, Unread
-from licensesync.model.records import OutcomeRecord, PoolRecord, PoolStatus, QuarantineRecord, RunRecord, Status, Wanted
+from licensesync.model.records import (
+    OutcomeRecord,
+    PoolRecord,
+    PoolStatus,
+    QuarantineRecord,
+    RunRecord,
+    ServiceRecord,
+    Status,
+    Wanted,
+)
 from licensesync.model.reports import UNFINISHED, Outcome, PoolReport, Report
 from licensesync.model.story import (
     Background,
@@ -101,6 +110,7 @@ __all__ = [
     "RunPlan",
     "RunRecord",
     "RunVerdict",
+    "ServiceRecord",
     "Severity",
     "Shelter",
     "Standing",

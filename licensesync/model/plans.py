@@ -137,12 +137,13 @@ class Unread:
 
 @dataclass(frozen=True, slots=True)
 class InventoryInfo:
-    """Which inventory a plan was made from: its commit where it is in git, how many devices, and its digest."""
+    """Which inventory a plan was made from: how many devices, its digest, where it is in git its commit and author."""
 
     devices: int
     digest: str
     commit: str | None = None
     dirty: bool = False
+    author: str | None = None
 
 
 @dataclass(frozen=True)

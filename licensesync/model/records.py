@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from licensesync.model.facts import Capacity
@@ -92,12 +92,29 @@ class PoolStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceRecord:
+    """The service that runs: `attempts` are when each pool that backs off is tried again.
+
+    `problems` are those of the newest settings or inventory, if it is the last good one that is in force, and
+    `rejected_at` is since when. `fresh_at` is when a git remote was last reached, None for local files.
+    """
+
+    pid: int
+    started_at: datetime
+    next_run: datetime | None = None
+    attempts: Mapping[str, datetime] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+    rejected_at: datetime | None = None
+    fresh_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
-    """How everything stands, as of the ledger."""
+    """How everything stands, as of the ledger; `service` is None where none runs."""
 
     pools: tuple[PoolStatus, ...]
     last_run: RunRecord | None = None
-    next_run: datetime | None = None
+    service: ServiceRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)

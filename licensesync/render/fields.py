@@ -42,6 +42,7 @@ def inventory(inventory: InventoryInfo) -> dict[str, object]:
         "dirty": inventory.dirty,
         "devices": inventory.devices,
         "digest": inventory.digest,
+        "author": utf8(inventory.author) if inventory.author else None,
     }
 
 

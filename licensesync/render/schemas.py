@@ -89,7 +89,8 @@ def status_schema() -> Schema:
                 "kind": {"const": "status"},
                 "inventory": {"description": "of the last run", **_or_null(_inventory())},
                 "last_run": {"description": "the one that began last", **_or_null(_run())},
-                "next_run": {"description": "null where no daemon runs", **_or_null(_TIME)},
+                "next_run": {"description": "null where no service runs", **_or_null(_TIME)},
+                "service": {"description": "null where none runs", **_or_null(_service())},
                 "pools": _list_of(_pool_status()),
             }
         ),
@@ -126,12 +127,35 @@ def _pool_status() -> Schema:
             "quarantined": {"description": "devices that are set aside", **_COUNT},
             "open_requests": {"description": "actions that were sent, and whose end is not known", **_COUNT},
             "refusal": _or_null(_refusal()),
+            "next_attempt": {
+                "description": "when the service tries again to read a pool that could not be read",
+                **_or_null(_TIME),
+            },
         }
     )
 
 
 def _inventory() -> Schema:
-    return _object({"commit": _or_null(_TEXT), "dirty": {"type": "boolean"}, "devices": _COUNT, "digest": _HASH})
+    of_commit = {"commit": _or_null(_TEXT), "author": {"description": "of the commit", **_or_null(_TEXT)}}
+    return _object({**of_commit, "dirty": {"type": "boolean"}, "devices": _COUNT, "digest": _HASH})
+
+
+def _service() -> Schema:
+    return _object(
+        {
+            "pid": _COUNT,
+            "started_at": _TIME,
+            "problems": {
+                "description": "of the newest settings or inventory, where the last good ones are in force",
+                **_list_of(_TEXT),
+            },
+            "rejected_at": {"description": "since when that is so", **_or_null(_TIME)},
+            "fresh_at": {
+                "description": "when a git remote was last reached",
+                **_or_null(_TIME),
+            },
+        }
+    )
 
 
 def _pool(verdict: type[StrEnum], counts: Schema, more: Mapping[str, Schema]) -> Schema:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 
-from licensesync.model import PoolStatus, RunRecord, Status
+from licensesync.model import PoolStatus, RunRecord, ServiceRecord, Status
 from licensesync.render import fields, recorded, summary
 from licensesync.render.counts import recorded_counts
 from licensesync.render.page import VERDICT_STYLES, Column, Line, Page, Style
@@ -25,8 +26,9 @@ NOT_REACHED = "no run yet"
 def text(status: Status, ledger: str, page: Page) -> str:
     """A table of the pools, what is to be said of each, and the last run; `ledger` is where the ledger is."""
     lines = [*page.table(COLUMNS, [_line(pool) for pool in status.pools]), ""]
+    attempts = status.service.attempts if status.service else {}
     for pool in status.pools:
-        lines += _details(page, pool)
+        lines += _details(page, pool, attempts)
     return "\n".join([*lines, *_ending(page, status, ledger), ""])
 
 
@@ -39,8 +41,9 @@ def document(status: Status) -> bytes:
             "kind": "status",
             "inventory": fields.inventory(run.inventory) if run else None,
             "last_run": fields.run(run) if run else None,
-            "next_run": fields.time(status.next_run) if status.next_run else None,
-            "pools": [_pool(pool) for pool in status.pools],
+            "next_run": _time(status.service.next_run if status.service else None),
+            "service": _service(status.service) if status.service else None,
+            "pools": [_pool(pool, status.service) for pool in status.pools],
         }
     )
 
@@ -56,22 +59,24 @@ def _line(pool: PoolStatus) -> Line:
     return Line([pool.pool, last.verdict or NOT_REACHED, read_at, *map(str, figures)], style=style)
 
 
-def _details(page: Page, pool: PoolStatus) -> Iterator[str]:
+def _details(page: Page, pool: PoolStatus, attempts: Mapping[str, datetime]) -> Iterator[str]:
     """What a pool's row has no cell for, under its name; nothing where all is well."""
-    told = [line for sentence in _sentences(pool) for line in page.prose(sentence, indent=2)]
+    told = [line for sentence in _sentences(pool, attempts) for line in page.prose(sentence, indent=2)]
     warned = [*recorded.warnings(page, pool.last)] if pool.last else []
     if told or warned:
         yield from page.prose(pool.pool, Style.BOLD)
         yield from [*told, *warned, ""]
 
 
-def _sentences(pool: PoolStatus) -> Iterator[str]:
+def _sentences(pool: PoolStatus, attempts: Mapping[str, datetime]) -> Iterator[str]:
     if pool.last and (left := recorded.not_in_step(pool.last)):
         yield f"not in step: {left}"
     if pool.quarantined:
         yield f"{counted(pool.quarantined, 'device')} in quarantine; licensesync quarantine list shows why"
     if pool.open_requests:
         yield f"{counted(pool.open_requests, 'open request')}: sent, and how it ends is not known yet"
+    if at := attempts.get(pool.pool):
+        yield f"backs off: the next attempt to read it is {moment(at)}"
 
 
 def _ending(page: Page, status: Status, ledger: str) -> Iterator[str]:
@@ -80,8 +85,21 @@ def _ending(page: Page, status: Status, ledger: str) -> Iterator[str]:
     else:
         yield from _last_run(page, status.last_run)
         yield from page.prose(f"ledger {ledger}")
-    if status.next_run:
-        yield from page.prose(f"next run {moment(status.next_run)}")
+    if service := status.service:
+        yield from page.prose(" ".join(_of_service(service)))
+        for problem in service.problems:
+            yield from page.prose(problem, Style.RED, indent=2)
+
+
+def _of_service(service: ServiceRecord) -> Iterator[str]:
+    yield f"service runs as process {service.pid} since {moment(service.started_at)}"
+    if service.next_run:
+        yield f"next run {moment(service.next_run)}"
+    if service.fresh_at:
+        yield f"the git remote was last reached {moment(service.fresh_at)}"
+    if service.problems:
+        since = f" {moment(service.rejected_at)}" if service.rejected_at else ""
+        yield f"the last good settings and inventory are in force, as the newest were rejected{since}"
 
 
 def _last_run(page: Page, run: RunRecord) -> Iterator[str]:
@@ -91,7 +109,7 @@ def _last_run(page: Page, run: RunRecord) -> Iterator[str]:
     yield from page.prose(summary.inventory(run.inventory))
 
 
-def _pool(pool: PoolStatus) -> dict[str, object]:
+def _pool(pool: PoolStatus, service: ServiceRecord | None) -> dict[str, object]:
     last = pool.last
     return {
         "pool": pool.pool,
@@ -104,4 +122,19 @@ def _pool(pool: PoolStatus) -> dict[str, object]:
         "quarantined": pool.quarantined,
         "open_requests": pool.open_requests,
         "refusal": fields.refusal(last.refusal) if last and last.refusal else None,
+        "next_attempt": _time(service.attempts.get(pool.pool) if service else None),
     }
+
+
+def _service(service: ServiceRecord) -> dict[str, object]:
+    return {
+        "pid": service.pid,
+        "started_at": fields.time(service.started_at),
+        "problems": [fields.utf8(problem) for problem in service.problems],
+        "rejected_at": _time(service.rejected_at),
+        "fresh_at": _time(service.fresh_at),
+    }
+
+
+def _time(moment: datetime | None) -> datetime | None:
+    return fields.time(moment) if moment else None
