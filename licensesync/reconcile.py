@@ -124,9 +124,11 @@ async def read(observer: Observer, known: Collection[DeviceId], journal: Journal
     try:
         observed = await observer.observe(known, partial(journal.reading, pool.name))
     except IncompleteObservation as error:
-        unread = Unread(pool, error.reading, str(error))
+        asked = error.__cause__.retry_after if isinstance(error.__cause__, ApiError) else None
+        unread = Unread(pool, error.reading, str(error), retry_after=asked)
     except ApiError as error:
-        unread = Unread(pool, Reading.UNREAD, str(error), credentials_rejected=isinstance(error, LoginRejected))
+        rejected = isinstance(error, LoginRejected)
+        unread = Unread(pool, Reading.UNREAD, str(error), rejected, error.retry_after)
     else:
         journal.read(pool, observed)
         return observed

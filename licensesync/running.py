@@ -29,9 +29,15 @@ def new_run() -> str:
 
 
 @contextmanager
-def kept(path: Path, command: str, inventory: InventoryInfo) -> Iterator[Book]:
-    """The book of a new run that has begun, under the ledger's lock. Raises Locked and LedgerError."""
-    with lock.held(path, command, datetime.now(UTC)), book.opened(path, new_run(), lambda: datetime.now(UTC)) as opened:
+def kept(path: Path, command: str, inventory: InventoryInfo, *, proved: bool = False) -> Iterator[Book]:
+    """The book of a new run that has begun, under the ledger's lock; the ledger may have been `proved` just now.
+
+    Raises Locked and LedgerError.
+    """
+    with (
+        lock.held(path, command, datetime.now(UTC)),
+        book.opened(path, new_run(), lambda: datetime.now(UTC), proved=proved) as opened,
+    ):
         opened.begin(command, inventory)
         try:
             yield opened

@@ -254,7 +254,9 @@ def _schedule(written: Section | None) -> Schedule:
         return Schedule()
     cron = written.get("cron", CRON, None)
     every = written.get("every", span(), None)
-    jitter = written.get("jitter", span(zero=True), timedelta() if "cron" in written else Schedule().jitter)
+    interval = every or Schedule().every or timedelta()
+    usual = timedelta() if "cron" in written else min(Schedule().jitter, interval / 10)
+    jitter = written.get("jitter", span(zero=True), usual)
     written.close()
     if "cron" in written and "every" in written:
         written.problems.add(written.place("cron"), "cron and every exclude each other", "keep one of the two")

@@ -257,10 +257,33 @@ def _is_cron_range(part: str, least: int, most: int, words: tuple[str, ...]) -> 
     return (first != "*" or last is None) and [int(end) for end in ends] == sorted(map(int, ends)) and step != "0"
 
 
+def cron_numbers(written: str, field: CronField) -> list[int]:
+    """The numbers that a field of a cron expression, of the right form, stands for."""
+    _, least, most, words = field
+    numbers: set[int] = set()
+    for part in written.lower().split(","):
+        match = CRON_RANGE.fullmatch(part)
+        if not match:
+            raise Unfit(f"{shown(written)} is no field of a cron expression")
+        first, last = (_cron_number(match[end], least, words) for end in ("first", "last"))
+        step = int(match["step"] or 1)
+        end = last if last is not None else most if first is None or match["step"] else first
+        numbers.update(range(least if first is None else first, end + 1, step))
+    return sorted(numbers)
+
+
+def _cron_number(written: str | None, least: int, words: tuple[str, ...]) -> int | None:
+    """The number, None for `*` and nothing."""
+    if written is None or written == "*":
+        return None
+    return words.index(written) + least if written in words else int(written)
+
+
+CronField = tuple[str, int, int, tuple[str, ...]]
 CRON_RANGE: Final = re.compile(
     r"(?P<first>\*|[0-9]{1,2}|[a-z]{3})(-(?P<last>[0-9]{1,2}|[a-z]{3}))?(/(?P<step>[0-9]{1,2}))?"
 )
-CRON_FIELDS: Final = (
+CRON_FIELDS: Final[tuple[CronField, ...]] = (
     ("minute", 0, 59, ()),
     ("hour", 0, 23, ()),
     ("day of the month", 1, 31, ()),

@@ -21,6 +21,7 @@ from licensesync.cli.options import Globals, LogFormat, LogLevel
 from licensesync.cli.plan import plan
 from licensesync.cli.quarantine import quarantine
 from licensesync.cli.schema import schema
+from licensesync.cli.serve import serve
 from licensesync.cli.simulate import simulate
 from licensesync.cli.status import status
 from licensesync.errors import LicenseSyncError, Locked, ProblemsError
@@ -34,7 +35,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help starts in a third of the time
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (check, plan, apply, import_, status, history, explain, schema, simulate, demo):
+for command in (check, plan, apply, serve, import_, status, history, explain, schema, simulate, demo):
     app.command(command.__name__.rstrip("_"))(command)  # `import` is a word of Python
 app.add_typer(quarantine)
 

@@ -27,7 +27,7 @@ def prepare(options: Globals, pool_names: Collection[str] | None, git_ref: str |
 
 def written(options: Globals, pool_names: Collection[str] | None, git_ref: str | None = None) -> Written:
     """The same without credentials, for what is known before the service is asked."""
-    journal.configure(as_json=_logs_as_json(options), level=options.log_level)
+    configure_journal(options)
     found = settings.load(settings.find(options.settings, os.environ, Path.cwd()))
     pools = _chosen(found.pools, pool_names or ())
     path, base = provenance.local(found.inventory), found.file.parent
@@ -43,7 +43,7 @@ def written(options: Globals, pool_names: Collection[str] | None, git_ref: str |
 
 def survey(options: Globals, pool_names: Collection[str] | None) -> Survey:
     """All that an import needs before it asks the service anything. Raises what is wrong with any of it."""
-    journal.configure(as_json=_logs_as_json(options), level=options.log_level)
+    configure_journal(options)
     found = settings.load(settings.find(options.settings, os.environ, Path.cwd()))
     return Survey(found, _chosen(found.pools, pool_names or ()), credentials(os.environ))
 
@@ -62,6 +62,11 @@ def _chosen(pools: Mapping[str, Pool], names: Collection[str]) -> tuple[Pool, ..
     if unknown:
         raise typer.BadParameter(f"unknown pool {', '.join(unknown)}; write one of {', '.join(pools)}")
     return tuple(pool for pool in pools.values() if not names or pool.name in names)
+
+
+def configure_journal(options: Globals) -> None:
+    """Logs go where the command line wants them."""
+    journal.configure(as_json=_logs_as_json(options), level=options.log_level)
 
 
 def _logs_as_json(options: Globals) -> bool:

@@ -42,9 +42,9 @@ from licensesync.model import (
 
 
 @contextmanager
-def opened(path: Path, run: str, now: Callable[[], datetime]) -> Iterator[Book]:
-    """The book of a new run. Raises LedgerError."""
-    with database.written(path) as connection:
+def opened(path: Path, run: str, now: Callable[[], datetime], *, proved: bool = False) -> Iterator[Book]:
+    """The book of a new run in a ledger that may have been proved just now. Raises LedgerError."""
+    with database.written(path, proved=proved) as connection:
         yield Book(path, connection, run, now)
 
 

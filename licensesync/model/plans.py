@@ -123,12 +123,16 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """A pool that was not read whole: nothing is planned for it and nothing written to it."""
+    """A pool that was not read whole: nothing is planned for it and nothing written to it.
+
+    `retry_after` is for how many seconds the service asked to be left alone, if it did.
+    """
 
     pool: Pool
     reading: Reading
     problem: str
     credentials_rejected: bool = False
+    retry_after: float | None = None
 
     @property
     def verdict(self) -> PlanVerdict:

@@ -1,0 +1,99 @@
+"""How the service stands: when each pool was last read whole, what it does now, and how that is said in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from licensesync.daemon.listener import Answer
+from licensesync.model import UNFINISHED, HeldReason, InventoryInfo, PoolReport, RunVerdict, Unread, Verb
+from licensesync.render.words import clean, moment
+
+SHORT: Final = 7  # what is shown of a commit
+DEAF: Final = 600.0
+"""Seconds without progress after which the service does not pass for alive."""
+
+DOING: Final[Mapping[Verb, str]] = {Verb.ASSIGN: "assigning", Verb.REMOVE: "removing"}
+
+
+@dataclass
+class Course:
+    """What has become of the pools so far, and what is being done."""
+
+    read_whole_at: dict[str, datetime] = field(default_factory=dict)
+    last: dict[str, PoolReport] = field(default_factory=dict)
+    doing: dict[str, str] = field(default_factory=dict)
+    waiting_for: str = ""
+
+    def reconciled(self, report: PoolReport, now: datetime) -> None:
+        pool = report.plan.pool.name
+        self.last[pool] = report
+        if not isinstance(report.plan, Unread):
+            self.read_whole_at[pool] = now
+
+    def keep(self, pools: Iterable[str]) -> None:
+        """Only these pools are left; what is new was never read."""
+        names = set(pools)
+        for known in (self.read_whole_at, self.last, self.doing):
+            for gone in known.keys() - names:
+                del known[gone]
+
+    def readiness(
+        self, pools: Iterable[str], overdue_since: Callable[[datetime], datetime | None], now: datetime
+    ) -> Answer:
+        """Whether every pool was read whole within three intervals, or which was not, and why."""
+        late = [reason for pool in pools if (reason := self._lateness(pool, overdue_since, now))]
+        if late:
+            return Answer(ok=False, reason="\n".join(late))
+        last = moment(max(self.read_whole_at.values()))
+        return Answer(ok=True, reason=f"every pool was read whole, the last of them {last}")
+
+    def _lateness(self, pool: str, overdue_since: Callable[[datetime], datetime | None], now: datetime) -> str | None:
+        read = self.read_whole_at.get(pool)
+        overdue = read and overdue_since(read)
+        if read and (overdue is None or now <= overdue):
+            return None
+        late = "more than three intervals ago"
+        since = f"was last read whole {moment(read)}, {late}" if read else "was not read whole yet"
+        report = self.last.get(pool)
+        why = report.problem if report and isinstance(report.plan, Unread) else self.doing.get(pool)
+        return clean(f"{pool} {since}{f': {why}' if why else ''}")
+
+    def sentence(self, inventory: InventoryInfo, attempts: Mapping[str, datetime], next_run: datetime | None) -> str:
+        """What `systemctl status` shows: each pool in a few words, and what comes next."""
+        if self.waiting_for:
+            return clean(self.waiting_for)
+        if self.doing:
+            return clean("; ".join(f"{pool}: {doing}" for pool, doing in self.doing.items()))
+        stands = [_stands(pool, report, inventory, attempts.get(pool)) for pool, report in self.last.items()]
+        return clean("; ".join([*stands, *([f"next run {_clock(next_run)}"] if next_run else [])]))
+
+
+def _stands(pool: str, report: PoolReport, inventory: InventoryInfo, attempt: datetime | None) -> str:
+    at = f" at {inventory.commit[:SHORT]}" if inventory.commit else ""
+    waiting = sum(held.reason in {HeldReason.NO_CAPACITY, HeldReason.AWAITING_REMOVALS} for held in report.held)
+    again = f", next attempt {_clock(attempt)}" if attempt else ""
+    return f"{pool}: {_words(report)}{at}{f', {waiting} waiting' if waiting else ''}{again}"
+
+
+def _words(report: PoolReport) -> str:
+    unfinished = sum(outcome.kind in UNFINISHED for outcome in report.outcomes)
+    refusal = None if isinstance(report.plan, Unread) else report.plan.refusal
+    match report.verdict:
+        case RunVerdict.UNREAD:
+            return "could not be read"
+        case RunVerdict.REFUSED:
+            return f"{refusal.asked} removals refused ({refusal.rule})" if refusal else "refused"
+        case RunVerdict.INCOMPLETE:
+            return f"{unfinished} not done"
+        case RunVerdict.STOPPED:
+            return "stopped"
+        case RunVerdict.DONE | RunVerdict.IN_STEP:
+            return "in step"
+
+
+def _clock(when: datetime) -> str:
+    """The time of day at this machine, as a person at it reads it."""
+    return f"{when.astimezone():%H:%M}"

@@ -1,0 +1,235 @@
+"""The life of the service: it begins when all is good, makes runs when the bell rings, and ends when it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from licensesync import __version__
+from licensesync.daemon.bell import Bell
+from licensesync.daemon.board import Board
+from licensesync.daemon.course import Course
+from licensesync.daemon.listener import listening
+from licensesync.daemon.metrics import Metrics
+from licensesync.daemon.orders import Found, Orders
+from licensesync.daemon.rounds import Rounds
+from licensesync.daemon.systemd import Manager, Pulse
+from licensesync.daemon.watching import watch
+from licensesync.ledger import database, lock
+from licensesync.settings import GitSource, Settings
+
+ENDING: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+async def serve(settings: Settings, environ: Mapping[str, str]) -> bool:
+    """Serves until a signal comes; whether it ended in order, the batches in hand finished.
+
+    Raises Locked where another service has the ledger, else what is wrong with ledger, inventory or credentials.
+    """
+    ledger = settings.ledger_path(environ)
+    with lock.held(ledger, "serve", datetime.now(UTC), lock.SERVICE):
+        await asyncio.to_thread(database.prove, ledger)
+        async with AsyncExitStack() as life:
+            manager = Manager(environ)
+            life.callback(manager.close)
+            service = Service(ledger, Orders(settings.file, environ), manager)
+            life.push_async_callback(service.rounds.close)
+            return await service.live()
+
+
+class Service:
+    """One service. Two things go on side by side: what is wanted is kept up to date, and runs are made of it."""
+
+    def __init__(self, ledger: Path, orders: Orders, manager: Manager) -> None:
+        self._orders = orders
+        self._manager = manager
+        self._pulse = Pulse(manager, asyncio.get_running_loop().time)
+        self._metrics = Metrics()
+        self._due = asyncio.Event()
+        self._asked = asyncio.Event()
+        self._reload = False
+        self._in_order = True
+        self._log: Any = structlog.get_logger()
+        course = Course()
+        self.rounds = Rounds(ledger, self._metrics, course, self._pulse, self._show)
+        self._board = Board(ledger, orders, course, self.rounds.backoff, self._metrics, self._pulse)
+
+    async def live(self) -> bool:
+        """From the first look at the inventory to the end; whether it ended in order."""
+        with self._hearing_signals():
+            work = await self._orders.first()
+            self._board.bell = bell = Bell(work.settings.schedule, self._due.set)
+            try:
+                async with self._visible(work.settings) as address:
+                    await self._begin(address)
+                    async with self._keeping_up_to_date():
+                        await self._make_runs()
+            finally:
+                bell.close()
+        self._log.info("serve.stopped", in_order=self._in_order)
+        return self._in_order
+
+    async def _begin(self, address: str) -> None:
+        self._taken()
+        await self._board.keep()
+        pools = [pool.name for pool in self._orders.in_force.pools]
+        self._log.info("serve.started", version=__version__, listen=address, pools=pools, next_run=self._board.next_run)
+        self._manager.ready()
+        self._due.set()
+
+    @asynccontextmanager
+    async def _visible(self, settings: Settings) -> AsyncIterator[str]:
+        """Where it may be looked at."""
+        if settings.listen is None:
+            yield "off"
+            return
+        async with listening(settings.listen, self._board) as address:
+            yield str(address)
+
+    def _show(self) -> None:
+        self._manager.status(self._board.sentence())
+
+    # The runs
+
+    async def _make_runs(self) -> None:
+        """Waits for the bell, makes a run, and again; a bell that rings during a run is heard right after it."""
+        while not self.rounds.stop.is_set():
+            self._pulse.beat()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._due.wait(), self._pulse.pause)
+            if self._due.is_set() and not self.rounds.stop.is_set():
+                self._due.clear()
+                await self._run()
+
+    async def _run(self) -> None:
+        """A run of the pools that are due, of what is wanted at this moment."""
+        await self._look(fetch=self._orders.stale is None)
+        self._pulse.beat()
+        work = self.rounds.due(self._orders.in_force, datetime.now(UTC))
+        if work.pools and not self.rounds.stop.is_set():
+            await self.rounds.make(work)
+            await self._keep()
+
+    async def _keep(self) -> None:
+        await self._board.keep()
+        self._show()
+
+    # What is wanted
+
+    @asynccontextmanager
+    async def _keeping_up_to_date(self) -> AsyncIterator[None]:
+        """Looks whenever a signal, a file or the remote's own interval says so."""
+        keeping = [asyncio.create_task(each) for each in (self._look_when_asked(), self._look_now_and_then())]
+        try:
+            yield
+        finally:
+            for each in keeping:
+                each.cancel()
+            await asyncio.wait(keeping)
+
+    async def _look_when_asked(self) -> None:
+        """Asked by a signal, or by a change of the files that are in force now."""
+        while True:
+            source = self._orders.in_force.settings.inventory
+            inventory = None if isinstance(source, GitSource) else source.path
+            watching = asyncio.create_task(watch(self._orders.file, inventory, self._asked.set))
+            try:
+                while self._orders.in_force.settings.inventory == source:
+                    await self._asked.wait()
+                    self._asked.clear()
+                    await self._look_again()
+            finally:
+                watching.cancel()
+                await asyncio.wait({watching})
+
+    async def _look_again(self) -> None:
+        """A signal wants everything read again, the credentials too, and a run in any case."""
+        if not self._reload:
+            await self._look()
+            return
+        self._reload = False
+        self._manager.reloading()
+        await self._look(again=True)
+        self._manager.ready()
+        self.rounds.backoff.waive()
+        self._due.set()
+
+    async def _look_now_and_then(self) -> None:
+        """A remote tells nobody of its new commits."""
+        while True:
+            source = self._orders.in_force.settings.inventory
+            await asyncio.sleep(source.fetch_every.total_seconds() if isinstance(source, GitSource) else 60)
+            if isinstance(source, GitSource):
+                await self._look()
+
+    async def _look(self, *, fetch: bool = True, again: bool = False) -> None:
+        """What is new and good is in force from here on, and a run of it is due."""
+        before = self._orders.stale
+        found = await self._orders.look(fetch=fetch, again=again)
+        self._tell_of_freshness(before)
+        if found is Found.LOADED:
+            self._taken()
+            self.rounds.backoff.waive()
+            self._due.set()
+        elif found is Found.REJECTED and (rejection := self._orders.rejection):
+            in_force = self._orders.in_force.info.commit
+            self._log.error("inventory.rejected", problems=rejection.problems, in_force=in_force)
+            self._metrics.inventory_rejected(len(rejection.problems))
+        if found is not Found.UNCHANGED:
+            await self._keep()
+
+    def _taken(self) -> None:
+        """Something is in force that was not before."""
+        work = self._orders.in_force
+        self._board.taken(work)
+        self.rounds.backoff.keep(pool.name for pool in work.pools)
+        self._metrics.inventory_fresh(self._orders.fresh_at)
+        info = work.info
+        told = {"commit": info.commit, "author": info.author, "dirty": info.dirty, "devices": info.devices}
+        self._log.info("inventory.loaded", **told, digest=info.digest)
+        for name in self._orders.needs_restart:
+            self._log.warning("settings.need-restart", setting=name, next_step="restart the service to change it")
+
+    def _tell_of_freshness(self, before: str | None) -> None:
+        now, fresh_at = self._orders.stale, self._orders.fresh_at
+        self._metrics.inventory_fresh(fresh_at)
+        if now and not before:
+            self._log.warning("inventory.stale", problem=now, fresh_at=fresh_at)
+        elif before and not now:
+            self._log.info("inventory.fresh", fresh_at=fresh_at)
+
+    # The end
+
+    @contextmanager
+    def _hearing_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in ENDING:
+            loop.add_signal_handler(number, self._end, number)
+        loop.add_signal_handler(signal.SIGHUP, self._ask_to_reload)
+        try:
+            yield
+        finally:
+            for number in (*ENDING, signal.SIGHUP):
+                loop.remove_signal_handler(number)
+
+    def _ask_to_reload(self) -> None:
+        self._reload = True
+        self._asked.set()
+
+    def _end(self, number: signal.Signals) -> None:
+        """The first signal lets the batches in hand come to their end; the second one does not."""
+        if self.rounds.stop.is_set():
+            self._in_order = False
+            self.rounds.cut()
+            return
+        self._log.info("serve.stopping", signal=signal.Signals(number).name)
+        self._manager.stopping()
+        self.rounds.stop.set()
+        self._due.set()
