@@ -77,8 +77,7 @@ class Service:
         return self._in_order
 
     async def _begin(self, address: str) -> None:
-        self._taken()
-        await self._board.keep()
+        await self._take()
         pools = [pool.name for pool in self._orders.in_force.pools]
         self._log.info("serve.started", version=__version__, listen=address, pools=pools, next_run=self._board.next_run)
         self._manager.ready()
@@ -105,13 +104,13 @@ class Service:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._due.wait(), self._pulse.pause)
             if self._due.is_set() and not self.rounds.stop.is_set():
-                self._due.clear()
                 await self._run()
 
     async def _run(self) -> None:
         """A run of the pools that are due, of what is wanted at this moment."""
         await self._look(fetch=self._orders.stale is None)
         self._pulse.beat()
+        self._due.clear()  # this run goes by all that the bell has rung for until now
         work = self.rounds.due(self._orders.in_force, datetime.now(UTC))
         if work.pools and not self.rounds.stop.is_set():
             await self.rounds.make(work)
@@ -175,22 +174,22 @@ class Service:
         found = await self._orders.look(fetch=fetch, again=again)
         self._tell_of_freshness(before)
         if found is Found.LOADED:
-            self._taken()
             self.rounds.backoff.waive()
+            await self._take()
             self._due.set()
         elif found is Found.REJECTED and (rejection := self._orders.rejection):
+            self._metrics.inventory_rejected(len(rejection.problems))
+            await self._keep()
             in_force = self._orders.in_force.info.commit
             self._log.error("inventory.rejected", problems=rejection.problems, in_force=in_force)
-            self._metrics.inventory_rejected(len(rejection.problems))
-        if found is not Found.UNCHANGED:
-            await self._keep()
 
-    def _taken(self) -> None:
-        """Something is in force that was not before."""
+    async def _take(self) -> None:
+        """Something is in force that was not before: shown, and then told."""
         work = self._orders.in_force
         self._board.taken(work)
         self.rounds.backoff.keep(pool.name for pool in work.pools)
         self._metrics.inventory_fresh(self._orders.fresh_at)
+        await self._keep()
         info = work.info
         told = {"commit": info.commit, "author": info.author, "dirty": info.dirty, "devices": info.devices}
         self._log.info("inventory.loaded", **told, digest=info.digest)
