@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
-import fleets
 import leaks
 import pytest
+import warm
 from aiohttp import ClientResponse
 from aioresponses import aioresponses
+from hypothesis import settings
+
+settings.register_profile("few", max_examples=15, derandomize=True)  # the same few at each time: for measuring coverage
 
 
 @pytest.fixture
@@ -34,8 +37,8 @@ def pytest_runtest_makereport(
     """No test leaves a credential behind: in what it prints, in what its processes print, in any file or ledger."""
     report = yield
     if call.when == "call":
-        printed = [report.capstdout.encode(), report.capstderr.encode(), report.caplog.encode(), *fleets.PRINTED]
-        fleets.PRINTED.clear()
+        printed = [report.capstdout.encode(), report.capstderr.encode(), report.caplog.encode(), *warm.PRINTED]
+        warm.PRINTED.clear()
         folder = getattr(item, "funcargs", {}).get("tmp_path")
         files = list(leaks.leaking_files(folder)) if isinstance(folder, Path) else []
         if files or any(map(leaks.leaked, printed)):

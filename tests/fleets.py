@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
-import sys
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
+from warm import Program
 
 from licensesync.simulator.imeis import imei_of
 from licensesync.simulator.server import Simulator, SimulatorOptions, running
@@ -33,10 +33,6 @@ def some_of(worlds: Iterable[Any], always: int) -> list[Any]:
         pytest.param(world, marks=() if place < always else pytest.mark.exhaustive)
         for place, world in enumerate(worlds)
     ]
-
-
-PRINTED: list[bytes] = []
-"""What the processes of the present test have printed."""
 
 
 def imeis(start: int, end: int) -> list[str]:
@@ -103,34 +99,16 @@ class Fleet:
         out, err = await process.communicate(answer)
         return Ended(process.returncode or 0, out.decode(), err.decode())
 
-    async def start(self, *arguments: str, environ: Mapping[str, str] | None = None) -> asyncio.subprocess.Process:
+    async def start(self, *arguments: str, environ: Mapping[str, str] | None = None) -> Program:
         """Start `licensesync` and leave it running."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "licensesync",
-            *arguments,
-            cwd=self.folder,
-            env={**clean_environ(), **CREDENTIALS, **(environ or {})},
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        communicate = process.communicate
-
-        async def heard(answer: bytes | bytearray | memoryview | None = None) -> tuple[bytes, bytes]:
-            out, err = await communicate(answer)
-            PRINTED.extend((out, err))
-            return out, err
-
-        process.communicate = heard  # type: ignore[method-assign, assignment]  # what is printed is looked through
-        return process
+        return await warm.start(arguments, self.folder, {**clean_environ(), **CREDENTIALS, **(environ or {})})
 
 
 def clean_environ() -> dict[str, str]:
     """This environment without anything that would lead the program to other settings or credentials."""
     ours = ("THINGSPACE_", "CALLBACK_", "LICENSESYNC_", "CREDENTIALS_DIRECTORY")
-    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    slow = "PYTHONDONTWRITEBYTECODE"  # each process would compile the whole program again
+    return {name: value for name, value in os.environ.items() if not name.startswith((*ours, slow))}
 
 
 @asynccontextmanager

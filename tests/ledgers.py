@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fleets import CREDENTIALS, Ended, Fleet, clean_environ
+from warm import Program
 
 UNLIMITED = "    removals: {count: 1000000, percent: 100, per_day: 1000000}\n"
 """Lines of a pool's settings: the guard lets everything pass."""
@@ -26,7 +27,7 @@ Before = Callable[[], object]
 """What a process does before the program starts in it."""
 
 
-async def started(fleet: Fleet, *arguments: str, before: Before | None = None) -> asyncio.subprocess.Process:
+async def started(fleet: Fleet, *arguments: str, before: Before) -> asyncio.subprocess.Process:
     """Start `licensesync` in the fleet's folder, after `before` was done in its process."""
     return await asyncio.create_subprocess_exec(
         sys.executable,
@@ -42,12 +43,12 @@ async def started(fleet: Fleet, *arguments: str, before: Before | None = None) -
     )
 
 
-async def ended(process: asyncio.subprocess.Process) -> Ended:
+async def ended(process: asyncio.subprocess.Process | Program) -> Ended:
     out, err = await process.communicate()
     return Ended(process.returncode or 0, out.decode(), err.decode())
 
 
-async def run(fleet: Fleet, *arguments: str, before: Before | None = None) -> Ended:
+async def run(fleet: Fleet, *arguments: str, before: Before) -> Ended:
     """Run `licensesync` to its end, after `before` was done in its process."""
     return await ended(await started(fleet, *arguments, before=before))
 

@@ -6,7 +6,6 @@ import asyncio
 import json
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -14,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from fleets import CREDENTIALS, PRINTED, Fleet, clean_environ
+from fleets import Fleet
+from warm import PRINTED, Program
 
 PATIENCE = 30.0
 
@@ -30,7 +30,7 @@ def scheduled(fleet: Fleet, *more: str, every: str = "1h") -> None:
 class Service:
     """A service that was started."""
 
-    process: asyncio.subprocess.Process
+    process: Program
     events: list[dict[str, Any]] = field(default_factory=list)
     other: list[str] = field(default_factory=list)
     _grown: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -89,7 +89,6 @@ class Service:
         return code
 
     async def _read(self) -> None:
-        assert self.process.stderr
         while line := await self.process.stderr.readline():
             PRINTED.append(line)
             async with self._grown:
@@ -102,21 +101,8 @@ class Service:
 
 @asynccontextmanager
 async def serving(fleet: Fleet, environ: Mapping[str, str] | None = None) -> AsyncIterator[Service]:
-    """A service in the fleet's folder; one that has not ended by the end is stopped, and none may have warned."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-W",
-        "error",
-        "-m",
-        "licensesync",
-        "serve",
-        cwd=fleet.folder,
-        env={**clean_environ(), **CREDENTIALS, **(environ or {})},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-        limit=2**20,
-    )
+    """A service in the fleet's folder; one that has not ended by the end is stopped; it may not have warned."""
+    process = await fleet.start("serve", environ=environ)
     service = Service(process)
     service._reading = asyncio.create_task(service._read())
     try:

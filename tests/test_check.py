@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import os
+import re
 import subprocess
-import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
+import warm
 import yaml
+from fleets import clean_environ
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
@@ -29,9 +31,13 @@ HINT = "compare the IMEI with the device"
 
 
 def run(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "licensesync", *arguments]
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("LICENSESYNC", "THINGSPACE"))}
-    return subprocess.run(command, cwd=folder, env={**kept, **environ}, capture_output=True, text=True, check=False)
+    return asyncio.run(_run(folder, arguments, environ))
+
+
+async def _run(folder: Path, arguments: Sequence[str], environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    program = await warm.start(arguments, folder, {**clean_environ(), **environ})
+    out, err = await program.communicate()
+    return subprocess.CompletedProcess(arguments, program.returncode or 0, out.decode(), err.decode())
 
 
 def world(folder: Path, inventory: str, settings: str = SETTINGS) -> Path:
@@ -247,7 +253,7 @@ INVENTORY = (
 )
 EVERYTHING = """\
 thingspace: {url: 'https://a', timeout: 1s, concurrency: 1, requests_per_second: 1, insecure: true, batch_size: 1, fota: {status: v1, licenses_path: /x}}
-inventory: {git: {url: a, ref: b, path: c}}
+inventory: {git: {url: a, ref: b, path: c, deploy_key: d, fetch_every: 1m, timeout: 1m, verify: {ssh: e}}}
 ledger: sqlite:///a.db
 keep: 400d
 schedule: {every: 15m, jitter: 0s}
@@ -256,7 +262,9 @@ pools:
   f: {product: fota, account: 12345-1, mode: full, removals: {count: 1, percent: 1, per_day: 1}, reading: {tolerance: 1}}
   s: {product: sim-secure, account: 12345-1, mode: managed, sku: x, others: 1}
 callbacks: {listen: '0.0.0.0:9001', public_url: 'https://a/b', register: true, timeout: 30m}
+notifications: {webhook: 'https://a', format: slack, repeat: 1d, unreadable_after: 1}
 """  # noqa: E501  # each section on one line
+LOCAL = "inventory: {path: inventory.yaml, require_clean: true}"
 
 
 def keys_of(schema: object) -> set[str]:
@@ -270,12 +278,15 @@ def keys_of(schema: object) -> set[str]:
 
 
 def test_what_uses_every_key_of_the_schemas_passes_the_check(tmp_path: Path) -> None:
+    local = re.sub("(?m)^inventory: .*$", LOCAL, EVERYTHING)
     written = {"settings": EVERYTHING, "inventory": INVENTORY}
+    assert valid(schemas.settings_schema(), local)
     for name, schema in (("settings", schemas.settings_schema()), ("inventory", schemas.inventory_schema())):
         assert valid(schema, written[name])
-        assert {key for key in keys_of(schema) if f"{key}:" not in written[name]} <= {"cron"}  # every excludes it
+        missing = {key for key in keys_of(schema) if f"{key}:" not in written[name] + LOCAL}
+        assert missing <= {"cron", "gpg"}  # every and ssh exclude them
 
-    settings = EVERYTHING.replace("{git: {url: a, ref: b, path: c}}", "inventory.yaml").replace("  f:", "  fota:")
+    settings = local.replace("  f:", "  fota:")
     (tmp_path / "a.csv").write_text("990003473429898")
     done = run(world(tmp_path, INVENTORY, settings), "check")
 

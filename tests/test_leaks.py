@@ -5,9 +5,9 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-import fleets
 import leaks
 import pytest
+import warm
 from fleets import CREDENTIALS, fleet_of, imeis
 
 pytest_plugins = ["pytester"]
@@ -32,7 +32,7 @@ async def test_what_processes_print_is_looked_through(tmp_path: Path) -> None:
     async with fleet_of(tmp_path) as fleet:
         fleet.inventory(imeis(0, 3))
         ended = await fleet.run("apply", "--yes")
-    assert ended.err.encode() in fleets.PRINTED
+    assert ended.err.encode() in warm.PRINTED
     assert (tmp_path / "licensesync.db").is_file()
 
 

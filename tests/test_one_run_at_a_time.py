@@ -17,8 +17,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from fleets import CREDENTIALS, PRINTED, Fleet, clean_environ, fleet_of, imeis, some_of
+from fleets import CREDENTIALS, Fleet, clean_environ, fleet_of, imeis, some_of
 from ledgers import content, ended, mode_of, query, started
+from warm import PRINTED, Program
 
 from licensesync.errors import Locked
 from licensesync.ledger import lock
@@ -32,11 +33,11 @@ HOLDER = re.compile(
 
 
 @asynccontextmanager
-async def _holding(fleet: Fleet) -> AsyncIterator[asyncio.subprocess.Process]:
+async def _holding(fleet: Fleet) -> AsyncIterator[Program]:
     """A run that holds the lock in the middle of a write which is answered in an hour; killed in the end."""
     fleet.simulator.quirks.set("delay", 3600)
     fleet.simulator.quirks.set("delayed", "on@writes")
-    process = await started(fleet, *APPLY)
+    process = await fleet.start(*APPLY)
     while not fleet.writes():
         await asyncio.sleep(0.01)
     fleet.simulator.quirks.set("delayed", "off")

@@ -10,6 +10,7 @@ from typing import Any
 
 import jsonschema
 from fleets import CREDENTIALS, Fleet, fleet_of, imeis
+from warm import Program
 
 from licensesync.ledger import lock
 
@@ -32,7 +33,7 @@ async def text(fleet: Fleet) -> str:
     return " ".join(ended.out.split())
 
 
-async def in_mid_batch(fleet: Fleet) -> asyncio.subprocess.Process:
+async def in_mid_batch(fleet: Fleet) -> Program:
     """A run whose assignments have taken effect and whose answers take their time."""
     process = await fleet.start("apply", "--yes")
     while not fleet.holders:
