@@ -48,7 +48,7 @@ class Service:
         async with self._grown:
             with suppress(TimeoutError):
                 await asyncio.wait_for(
-                    self._grown.wait_for(lambda: len(found()) >= count or self.process.returncode is not None), PATIENCE
+                    self._grown.wait_for(lambda: len(found()) >= count or self.process.stderr.at_eof()), PATIENCE
                 )
         assert len(found()) >= count, f"no {count}. {name} with {fields}; {self.events[-8:]} {self.other[-20:]}"
         return found()[count - 1]
@@ -97,6 +97,8 @@ class Service:
                 else:
                     self.other.append(line.decode())
                 self._grown.notify_all()
+        async with self._grown:
+            self._grown.notify_all()
 
 
 @asynccontextmanager

@@ -290,18 +290,26 @@ async def _on_terminal(fleet: Fleet, answer: bytes, *arguments: str) -> Ended:
     )
     os.close(side)
     said = bytearray()
-    answered = False
+    answering: asyncio.Task[None] | None = None
     while True:
         try:
             said += await asyncio.to_thread(os.read, main, 65536)
         except OSError:
             break
-        if not answered and b"?" in said and b"[y/N]" in said:
-            os.write(main, answer)
-            answered = True
+        if not answering and b"?" in said and b"[y/N]" in said:
+            answering = asyncio.create_task(_type(main, answer))
     code = await process.wait()
+    if answering:
+        answering.cancel()
     os.close(main)
     return Ended(code, said.decode("utf-8", "replace"), "")
+
+
+async def _type(terminal: int, answer: bytes) -> None:
+    """As a person does who sees that Ctrl-C came a moment before Python began to wait for it, and so was not heard."""
+    while True:
+        os.write(terminal, answer)
+        await asyncio.sleep(5)
 
 
 def _take_terminal() -> None:

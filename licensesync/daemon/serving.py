@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -104,7 +104,15 @@ class Service:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._due.wait(), self._pulse.pause)
             if self._due.is_set() and not self.rounds.stop.is_set():
-                await self._run()
+                self._due.clear()
+                await self._unharmed(self._run())
+
+    async def _unharmed(self, work: Awaitable[None]) -> None:
+        """A mistake in this program costs one run or one look, and never the service."""
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            self._log.error("serve.mistake", problem=f"{type(error).__name__}: {error}", exc_info=True)
 
     async def _run(self) -> None:
         """A run of the pools that are due, of what is wanted at this moment."""
@@ -143,7 +151,7 @@ class Service:
                 while self._orders.in_force.settings.inventory == source:
                     await self._asked.wait()
                     self._asked.clear()
-                    await self._look_again()
+                    await self._unharmed(self._look_again())
             finally:
                 watching.cancel()
                 await asyncio.wait({watching})
@@ -166,7 +174,7 @@ class Service:
             source = self._orders.in_force.settings.inventory
             await asyncio.sleep(source.fetch_every.total_seconds() if isinstance(source, GitSource) else 60)
             if isinstance(source, GitSource):
-                await self._look()
+                await self._unharmed(self._look())
 
     async def _look(self, *, fetch: bool = True, again: bool = False) -> None:
         """What is new and good is in force from here on, and a run of it is due."""
