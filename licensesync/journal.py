@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import Any, Protocol
 
 import orjson
@@ -86,6 +87,12 @@ def _json(event: dict[str, Any], **_options: object) -> str:
     return quoted.encode(errors="replace").decode()
 
 
+def inventory_stale(problem: str, fresh_at: datetime | None) -> None:
+    """The git remote does not answer; what it last said, at `fresh_at`, is in force."""
+    log: Any = structlog.get_logger()
+    log.warning("inventory.stale", problem=problem, fresh_at=fresh_at)
+
+
 class RunJournal:
     """Tells a run as log events, and how far it is to a progress display."""
 
@@ -97,7 +104,8 @@ class RunJournal:
         self._log = self._log.bind()
 
     def started(self, inventory: InventoryInfo) -> None:
-        self._log.info("run.started", commit=inventory.commit, dirty=inventory.dirty, devices=inventory.devices)
+        told = {"commit": inventory.commit, "author": inventory.author, "dirty": inventory.dirty}
+        self._log.info("run.started", **told, devices=inventory.devices)
 
     def reading(self, pool: str, seen: int, expected: int | None) -> None:
         self._progress.reading(pool, seen, expected)

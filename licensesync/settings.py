@@ -138,6 +138,11 @@ class Settings:
         state = environ.get("STATE_DIRECTORY", "").partition(":")[0]
         return Path(state, "ledger.db") if state else self.folder / "licensesync.db"
 
+    def mirror_path(self, environ: Mapping[str, str]) -> Path:
+        """Where the inventory of a git remote is kept: beside the ledger."""
+        ledger = self.ledger_path(environ)
+        return ledger.with_name(f"{ledger.stem}-inventory.git")
+
 
 @dataclass(frozen=True, slots=True)
 class Draft:

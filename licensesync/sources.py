@@ -78,7 +78,7 @@ def _git(written: Section, folder: Path) -> GitSource | None:
     default = GitSource("")
     key = git.get("deploy_key", PATH, None)
     source = GitSource(
-        git.require("url", GIT_URL, ""),
+        _beside(folder, git.require("url", GIT_URL, "")),
         git.get("ref", GIT_REF, default.ref),
         git.get("path", GIT_PATH, default.path).rstrip("/"),
         None if key is None else _absolute(folder, key),
@@ -99,6 +99,13 @@ def _verify(written: Section | None, folder: Path) -> Verify | None:
         written.problems.add(written.table.place, "verify wants one of ssh and gpg", hint)
     written.close()
     return Verify(*(None if path is None else _absolute(folder, path) for path in (ssh, gpg)))
+
+
+def _beside(folder: Path, url: str) -> str:
+    """The same, where a path on this machine is relative to the settings' folder; `host:path` is no such path."""
+    head, colon, _ = url.partition(":")
+    is_path = url and (not colon or "/" in head)
+    return str(_absolute(folder, url)) if is_path else url
 
 
 def _absolute(folder: Path, path: str) -> Path:
@@ -122,6 +129,7 @@ def _git_url(text: Text) -> str:
     return url
 
 
-GIT_REF: Final = worded(r"[A-Za-z0-9_][^\s~^:?*\[\\]*", "write a branch, a tag or a commit, such as main")
+GIT_REF_FORM: Final = r"[A-Za-z0-9_][^\s~^:?*\[\\]*"
+GIT_REF: Final = worded(GIT_REF_FORM, "write a branch, a tag or a commit, such as main")
 GIT_PATH: Final = Kind(_git_path, "write a path inside the repository, such as inventory/", {"type": "string"})
 GIT_URL: Final = Kind(_git_url, "write what git clone takes, such as git@host:fleet.git", {"type": "string"})

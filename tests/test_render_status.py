@@ -145,6 +145,7 @@ def test_the_document_is_what_the_contract_says() -> None:
             "problems": ["inventory.yaml:3:9: unknown pool 'fot'; write fota"],
             "rejected_at": "2026-11-22T15:00:00Z",
             "fresh_at": None,
+            "stale": None,
         },
         "pools": [
             {

@@ -16,7 +16,8 @@ from licensesync.errors import SettingsError
 from licensesync.model import Place, Problem, Severity
 
 if TYPE_CHECKING:
-    from licensesync.settings import Draft
+    from licensesync.files import Source
+    from licensesync.settings import Draft, Settings
 
 
 class Format(StrEnum):
@@ -63,19 +64,31 @@ def check(
 def _looked_through(written: Draft, file: Path) -> Findings:
     """The problems of the settings, then those of the inventory; broken settings may still lead to an inventory."""
     from licensesync import inventory
+    from licensesync.errors import ProvenanceError
     from licensesync.files import LocalFiles
-    from licensesync.sources import GitSource, LocalSource
+    from licensesync.sources import LocalSource
 
     folder = Path(os.path.abspath(file)).parent  # noqa: PTH100  # not resolved: places go by the names that are used
     pools = written.pools or {}
     if isinstance(written.inventory, LocalSource) and pools:
-        drafted = inventory.draft(LocalFiles(written.inventory.path, folder), pools)
-        problems = [*written.problems, *inventory.with_warnings(drafted)]
-        return Findings(folder, problems, drafted.inventory.info.devices, len(pools))
-    if isinstance(written.inventory, GitSource):
-        message, hint = "the inventory is in git, and check reads local paths only", "check a clone of it"
-        return Findings(folder, [*written.problems, Problem(Place(file.name, 1, 1), message, hint)], pools=len(pools))
-    return Findings(folder, written.problems, pools=len(pools))
+        files: Source = LocalFiles(written.inventory.path, folder)
+    elif written.settings:
+        try:
+            files = _as_fetched(written.settings)
+        except ProvenanceError as error:
+            return Findings(folder, [Problem(Place(file.name, 1, 1), str(error), "")], pools=len(pools))
+    else:
+        return Findings(folder, written.problems, pools=len(pools))
+    drafted = inventory.draft(files, pools)
+    problems = [*written.problems, *inventory.with_warnings(drafted)]
+    return Findings(folder, problems, drafted.inventory.info.devices, len(pools))
+
+
+def _as_fetched(settings: Settings) -> Source:
+    """The inventory of a git remote as it was when it was last fetched: there is no network here."""
+    from licensesync.origin import origin
+
+    return origin(settings, os.environ, fetch=False).files()
 
 
 def _shown(findings: Findings, form: Format) -> str:

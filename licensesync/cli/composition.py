@@ -5,40 +5,42 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import typer
 
-from licensesync import inventory, journal, provenance, settings
+from licensesync import inventory, journal, settings
 from licensesync.cli.options import Globals, LogFormat
 from licensesync.composition import Pass, Survey, Written
 from licensesync.credentials import credentials
 from licensesync.model import Memory, Pool
+from licensesync.origin import origin
+from licensesync.repository import NoSuchPath
 
 
 def prepare(options: Globals, pool_names: Collection[str] | None, git_ref: str | None = None) -> Pass:
     """All that a pass needs before it asks the service anything. Raises what is wrong with any of it.
 
-    With `git_ref` the inventory is that of a commit, else the one that is checked out.
+    With `git_ref` the inventory is that of a commit, else the one that is checked out, or the newest of a git remote.
     """
     return written(options, pool_names, git_ref).asked_by(credentials(os.environ))
 
 
-def written(options: Globals, pool_names: Collection[str] | None, git_ref: str | None = None) -> Written:
-    """The same without credentials, for what is known before the service is asked."""
+def written(
+    options: Globals, pool_names: Collection[str] | None, git_ref: str | None = None, *, fetch: bool = True
+) -> Written:
+    """The same without credentials, for what is known before the service is asked.
+
+    Unless `fetch`, a git remote is not asked either: what it has said before is taken.
+    """
     configure_journal(options)
     found = settings.load(settings.find(options.settings, os.environ, Path.cwd()))
     pools = _chosen(found.pools, pool_names or ())
-    path, base = provenance.local(found.inventory), found.file.parent
-    if git_ref is None:
-        loaded = inventory.load(path, found.pools, base)
-        info = provenance.stamped(loaded.info, path)
-    else:
-        tree = provenance.at_commit(path, git_ref, base)
-        loaded = inventory.load_from(tree, found.pools)
-        info = replace(loaded.info, commit=tree.commit)
-    return Written(found, pools, loaded, info)
+    stands = origin(found, os.environ, fetch=fetch, ref=git_ref)
+    if stands.stale:
+        journal.inventory_stale(stands.stale, stands.fresh_at)
+    loaded = stands.load(found.pools)
+    return Written(found, pools, loaded, loaded.info)
 
 
 def survey(options: Globals, pool_names: Collection[str] | None) -> Survey:
@@ -50,10 +52,13 @@ def survey(options: Globals, pool_names: Collection[str] | None) -> Survey:
 
 def named_at(work: Pass, ref: str) -> Mapping[str, Memory]:
     """What is remembered where there is no ledger: that the inventory of a commit has named these devices."""
-    tree = provenance.at_commit(provenance.local(work.settings.inventory), ref, work.settings.file.parent)
-    if tree.is_empty:
+    try:
+        files = origin(work.settings, os.environ, fetch=True, ref=ref).files()
+    except NoSuchPath:
         return {}
-    base = inventory.load_from(tree, work.settings.pools)
+    if not files.names()[0]:
+        return {}
+    base = inventory.load_from(files, work.settings.pools)
     return {pool.name: Memory(managed=base.named(pool)) for pool in work.pools}
 
 

@@ -35,6 +35,7 @@ from licensesync.model import (
     imei_of,
     prospect,
 )
+from licensesync.settings import GitSource
 
 Planned = Mapping[str, Plan | Unread]
 Past = Mapping[str, Mapping[DeviceId, Background]]
@@ -42,7 +43,7 @@ Past = Mapping[str, Mapping[DeviceId, Background]]
 
 def story(options: Globals, device: str, pools: Collection[str] | None, *, offline: bool) -> Story:
     """What is known of an IMEI or ICCID; the service is asked unless that is not wanted, or cannot be."""
-    work = composition.written(options, pools)
+    work = composition.written(options, pools, fetch=not offline)
     planned = {each.pool.name: each for each in _planned(work, offline=offline)}
     imeis = [Imei(device)] if IMEI.fullmatch(device) else _devices_of(work, Iccid(device), planned)
     imei = imeis[0] if imeis else None
@@ -143,4 +144,7 @@ def _shelter(work: Written, protection: Protection) -> Shelter:
 
 
 def _line(work: Written, place: Place) -> LineCommit | None:
+    """Who wrote a line last; the mirror of a git remote has no history, and cannot tell."""
+    if isinstance(work.settings.inventory, GitSource):
+        return None
     return provenance.blame(place, work.settings.folder)

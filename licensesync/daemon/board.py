@@ -100,6 +100,7 @@ class Board:
             rejection.problems if rejection else (),
             rejection.at if rejection else None,
             self._orders.fresh_at,
+            self._orders.stale,
         )
 
     def _write_down(self, record: ServiceRecord) -> None:

@@ -122,7 +122,10 @@ class Orders:
 
     async def _sighted(self, *, fetch: bool) -> Sighting:
         sighting = await asyncio.to_thread(partial(sighted, self.file, self._environ, fetch=fetch))
-        self.stale, self.fresh_at = sighting.stale, sighting.fresh_at
+        seen = sighting.origin
+        self.fresh_at = seen.fresh_at
+        if fetch or seen.fresh_at is None:  # who does not ask cannot know whether the remote answers
+            self.stale = seen.stale
         return sighting
 
     def _put_in_force(self, read: Pass, trace: Trace) -> None:

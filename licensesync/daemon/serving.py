@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import structlog
 
-from licensesync import __version__
+from licensesync import __version__, journal
 from licensesync.daemon.bell import Bell
 from licensesync.daemon.board import Board
 from licensesync.daemon.course import Course
@@ -180,7 +180,7 @@ class Service:
         """What is new and good is in force from here on, and a run of it is due."""
         before = self._orders.stale
         found = await self._orders.look(fetch=fetch, again=again)
-        self._tell_of_freshness(before)
+        await self._tell_of_freshness(before)
         if found is Found.LOADED:
             self.rounds.backoff.waive()
             await self._take()
@@ -204,13 +204,15 @@ class Service:
         for name in self._orders.needs_restart:
             self._log.warning("settings.need-restart", setting=name, next_step="restart the service to change it")
 
-    def _tell_of_freshness(self, before: str | None) -> None:
+    async def _tell_of_freshness(self, before: str | None) -> None:
         now, fresh_at = self._orders.stale, self._orders.fresh_at
         self._metrics.inventory_fresh(fresh_at)
         if now and not before:
-            self._log.warning("inventory.stale", problem=now, fresh_at=fresh_at)
+            journal.inventory_stale(now, fresh_at)
         elif before and not now:
             self._log.info("inventory.fresh", fresh_at=fresh_at)
+        if now != before:
+            await self._keep()
 
     # The end
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass
 from pathlib import Path
 
-from licensesync import inventory, provenance, settings
+from licensesync import settings
 from licensesync.composition import Pass
 from licensesync.credentials import credentials
-from licensesync.files import LocalFiles, Source
-from licensesync.model import InventoryInfo
-from licensesync.settings import Settings
+from licensesync.origin import Origin, origin
+from licensesync.settings import GitSource, LocalSource, Settings, Source
+from licensesync.sources import Verify
 
 Trace = tuple[object, ...]
 
@@ -22,45 +21,43 @@ Trace = tuple[object, ...]
 class Sighting:
     """What was seen; the inventory is not read yet.
 
-    `stale` says why a git remote was not reached, and `fresh_at` when it last was; both are None for local files.
-    `touched_at` is when a file was last written, in seconds as of `time.time()`.
+    `touched_at` is when a file of them was last written, in seconds as of `time.time()`.
     """
 
     settings: Settings
-    files: Source
-    info: InventoryInfo
+    origin: Origin
     trace: Trace
     touched_at: float
-    fresh_at: datetime | None = None
-    stale: str | None = None
 
     def read(self, environ: Mapping[str, str]) -> Pass:
         """All of it, read. Raises what is wrong with the inventory or the credentials."""
-        loaded = inventory.load_from(self.files, self.settings.pools)
+        loaded = self.origin.load(self.settings.pools)
         pools = tuple(self.settings.pools.values())
-        info = replace(loaded.info, commit=self.info.commit, dirty=self.info.dirty, author=self.info.author)
-        return Pass(self.settings, pools, loaded, info, credentials(environ))
+        return Pass(self.settings, pools, loaded, loaded.info, credentials(environ))
 
 
 def sighted(file: Path, environ: Mapping[str, str], *, fetch: bool) -> Sighting:
     """What there is now; with `fetch` a git remote is asked first. Raises what is wrong with settings or git."""
-    del environ, fetch
     found = settings.load(file)
-    path = provenance.local(found.inventory)
-    info = provenance.stamped(InventoryInfo(0, ""), path)
-    marks = dict(_marks([file, *_files_of(path)]))
-    trace = (info.commit, info.dirty, tuple(sorted(marks.items())))
-    return Sighting(found, LocalFiles(path, found.folder), info, trace, max(mark[0] for mark in marks.values()) / 1e9)
+    stands = origin(found, environ, fetch=fetch)
+    marks = dict(_marks([file, *_files_of(found.inventory)]))
+    trace = (stands.info.commit, stands.info.dirty, stands.mark, tuple(sorted(marks.items())))
+    return Sighting(found, stands, trace, max(mark[0] for mark in marks.values()) / 1e9)
 
 
-def _files_of(inventory: Path) -> Iterator[Path]:
-    """Every file that the inventory may be read from, whatever its name; a device list may have any."""
-    if not inventory.is_dir():
-        yield inventory
-        return
-    for folder, _, names in os.walk(inventory, followlinks=True):
-        yield Path(folder)
-        yield from (Path(folder, name) for name in names)
+def _files_of(source: Source) -> Iterator[Path]:
+    """Every file on this machine that counts, whatever its name: a device list may have any."""
+    match source:
+        case GitSource(verify=None):
+            pass
+        case GitSource(verify=Verify() as verify):
+            yield from (keys for keys in (verify.ssh, verify.gpg) if keys)
+        case LocalSource(path) if path.is_dir():
+            for folder, _, names in os.walk(path, followlinks=True):
+                yield Path(folder)
+                yield from (Path(folder, name) for name in names)
+        case LocalSource(path):
+            yield path
 
 
 def _marks(paths: list[Path]) -> Iterator[tuple[str, tuple[int, int, int]]]:

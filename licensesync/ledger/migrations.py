@@ -187,6 +187,7 @@ SERVICE = (
         problems JSON NOT NULL,
         rejected_at VARCHAR,
         fresh_at VARCHAR,
+        stale VARCHAR,
         PRIMARY KEY (id)
     )
     """,

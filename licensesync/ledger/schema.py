@@ -216,6 +216,7 @@ service = Table(
     Column("problems", JSON, nullable=False),  # of the newest settings or inventory, where they are not in force
     Column("rejected_at", Moment),
     Column("fresh_at", Moment),
+    Column("stale", Words),  # why the git remote did not answer
 )
 
 notifications = Table(

@@ -26,6 +26,7 @@ def keep(path: Path, record: ServiceRecord) -> None:
         "problems": list(record.problems),
         "rejected_at": record.rejected_at,
         "fresh_at": record.fresh_at,
+        "stale": record.stale,
     }
     with database.changed(path) as connection:
         connection.execute(insert(service).values(row).on_conflict_do_update(index_elements=["id"], set_=row))
@@ -37,8 +38,8 @@ def kept(connection: Connection) -> ServiceRecord | None:
     if row is None:
         return None
     attempts = {pool: datetime.fromisoformat(at) for pool, at in row.attempts.items()}
-    problems = tuple(row.problems)
-    return ServiceRecord(row.pid, row.started_at, row.next_run, attempts, problems, row.rejected_at, row.fresh_at)
+    told = tuple(row.problems), row.rejected_at, row.fresh_at, row.stale
+    return ServiceRecord(row.pid, row.started_at, row.next_run, attempts, *told)
 
 
 def keep_told(path: Path, told: object) -> None:

@@ -96,7 +96,8 @@ class ServiceRecord:
     """The service that runs: `attempts` are when each pool that backs off is tried again.
 
     `problems` are those of the newest settings or inventory, if it is the last good one that is in force, and
-    `rejected_at` is since when. `fresh_at` is when a git remote was last reached, None for local files.
+    `rejected_at` is since when. `fresh_at` is when a git remote was last reached, None for local files, and `stale` why
+    it did not answer when it was last asked.
     """
 
     pid: int
@@ -106,6 +107,7 @@ class ServiceRecord:
     problems: tuple[str, ...] = ()
     rejected_at: datetime | None = None
     fresh_at: datetime | None = None
+    stale: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,6 +154,7 @@ def _service() -> Schema:
                 "description": "when a git remote was last reached",
                 **_or_null(_TIME),
             },
+            "stale": {"description": "why it did not answer when it was last asked", **_or_null(_TEXT)},
         }
     )
 

@@ -89,6 +89,8 @@ def _ending(page: Page, status: Status, ledger: str) -> Iterator[str]:
         yield from page.prose(" ".join(_of_service(service)))
         for problem in service.problems:
             yield from page.prose(problem, Style.RED, indent=2)
+        if service.stale:
+            yield from page.prose(f"the git remote does not answer: {service.stale}", Style.YELLOW, indent=2)
 
 
 def _of_service(service: ServiceRecord) -> Iterator[str]:
@@ -133,6 +135,7 @@ def _service(service: ServiceRecord) -> dict[str, object]:
         "problems": [fields.utf8(problem) for problem in service.problems],
         "rejected_at": _time(service.rejected_at),
         "fresh_at": _time(service.fresh_at),
+        "stale": fields.utf8(service.stale) if service.stale else None,
     }
 
 

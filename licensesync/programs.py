@@ -1,0 +1,62 @@
+"""Other programs: run to their end within a time, in a session of their own, where there is nobody to ask."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from tempfile import TemporaryFile
+
+MOST_WORDS = 16 * 1024
+DYING = 5.0
+"""Seconds that a killed program has to vanish; one that the kernel keeps is left to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a program ended; `err` is the beginning of its standard error."""
+
+    code: int
+    out: bytes
+    err: bytes
+
+
+def run(command: Sequence[str], *, environ: Mapping[str, str], patience: float, given: bytes = b"") -> Ended:
+    """How the program ended, which gets `given` as its standard input.
+
+    Raises TimeoutError after `patience` seconds, when it and all that it has started in its session have been killed;
+    FileNotFoundError if there is no such program, and other OSErrors if it cannot be started.
+    """
+    with TemporaryFile() as words:  # a file, since what a program leaves running may hold a pipe open for ever
+        process = subprocess.Popen(  # noqa: S603 - a list, no shell
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=words,
+            env=dict(environ),
+            start_new_session=True,
+        )
+        try:
+            out, _ = process.communicate(given, timeout=patience)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f"it did not end within {patience:g} s") from None
+        finally:
+            _end(process)
+        words.seek(0)
+        return Ended(process.returncode, out, words.read(MOST_WORDS))
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill a program that has not ended, with its session, and let go of its pipes."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(DYING)
+    for pipe in (process.stdin, process.stdout):
+        if pipe:
+            with suppress(OSError):
+                pipe.close()
