@@ -180,7 +180,7 @@ class Mirror:
     def _sweep(self) -> None:
         """Remove what killed fetches have left behind: nobody but this process is fetching."""
         for made in self._folder.parent.glob(f".{self._folder.name}-*"):
-            shutil.rmtree(made, ignore_errors=True)
+            _remove(made)
         for pattern in ("*.lock", "refs/**/*.lock", "objects/*/tmp_*"):
             for left in self._folder.glob(pattern):
                 left.unlink(missing_ok=True)
@@ -237,8 +237,17 @@ class Mirror:
                 self._folder.rename(former)
             made.rename(self._folder)
         finally:
-            shutil.rmtree(made, ignore_errors=True)
-            shutil.rmtree(former, ignore_errors=True)
+            _remove(made)
+            _remove(former)
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder with what is in it, or a file; what cannot be removed is in nobody's way."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
 
 
 def _write(file: Path, text: str) -> None:

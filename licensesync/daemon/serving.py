@@ -207,12 +207,12 @@ class Service:
     async def _tell_of_freshness(self, before: str | None) -> None:
         now, fresh_at = self._orders.stale, self._orders.fresh_at
         self._metrics.inventory_fresh(fresh_at)
+        if now != before:
+            await self._keep()
         if now and not before:
             journal.inventory_stale(now, fresh_at)
         elif before and not now:
             self._log.info("inventory.fresh", fresh_at=fresh_at)
-        if now != before:
-            await self._keep()
 
     # The end
 
