@@ -59,6 +59,11 @@ def remote_in(folder: Path) -> Remote:
     return made
 
 
+def settings_of(remote: Remote, *more: str) -> str:
+    """What the settings say of the inventory: it is in this remote; `more` are keys of the git source."""
+    return f"{{git: {{{', '.join([f'url: {remote.url}', 'ref: main', 'path: fleet/', *more])}}}}}"
+
+
 def wanted(devices: Iterable[str]) -> str:
     """An inventory of one group."""
     listed = "".join(f'      - "{device}"\n' for device in devices)

@@ -167,7 +167,11 @@ def test_an_inventory_in_git_is_not_checked_silently(tmp_path: Path) -> None:
     done = run(world(tmp_path, "", SETTINGS.replace("inventory.yaml", "{git: {url: 'git@host:fleet.git'}}")), "check")
 
     assert done.returncode == 1
-    assert "the inventory is in git, and check reads local paths only" in done.stdout
+    assert re.match(
+        r"licensesync.yaml:1:1: HEAD of git@host:fleet.git was not fetched into \S+/licensesync-inventory.git yet; "
+        "run licensesync plan once, or check a clone of it\n",
+        done.stdout,
+    )
 
 
 def test_the_settings_may_be_named_by_the_environment(tmp_path: Path) -> None:

@@ -81,6 +81,7 @@ class Service:
         pools = [pool.name for pool in self._orders.in_force.pools]
         self._log.info("serve.started", version=__version__, listen=address, pools=pools, next_run=self._board.next_run)
         self._manager.ready()
+        await self._tell_of_freshness(None)
         self._due.set()
 
     @asynccontextmanager
