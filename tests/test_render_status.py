@@ -97,6 +97,13 @@ def test_the_next_run_is_told_where_one_is_planned() -> None:
     assert "inventory.yaml:3:9: unknown pool 'fot'; write fota" in told
 
 
+def test_a_git_remote_that_does_not_answer_is_told_with_its_last_answer() -> None:
+    service = replace(past.SERVICE, fresh_at=worlds.NOW, stale="main of host:fleet.git cannot be fetched")
+    told = " ".join(lines(replace(stands(past.pool()), service=service), past.WIDE))
+    assert "the git remote was last reached 2026-11-22 15:00 UTC" in told
+    assert "the git remote does not answer: main of host:fleet.git cannot be fetched" in told
+
+
 def test_a_long_name_gives_way_in_a_narrow_page_only() -> None:
     named = stands(past.pool(pool="rotterdam-harbour-meters-and-pumps", capacity=Capacity(9_000_000, 998_000)))
     assert lines(named)[1].startswith("rotterdam-")

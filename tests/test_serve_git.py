@@ -62,6 +62,12 @@ async def test_new_commits_are_followed_and_what_is_wrong_with_them_or_the_remot
             await service.told("inventory.fresh")
             now = await service_of(service)
             assert (now["stale"], now["fresh_at"] > shown["fresh_at"]) == (None, True)
+            assert len(service.of("inventory.rejected")) == 1, "the same commit is told once"
+        (tmp_path / "remote.git").rename(tmp_path / "away")
+        async with serving(fleet) as service:
+            again = await service.told("run.finished")
+            stale = await service.told("inventory.stale")
+            assert (again["commit"], again["verdict"]) == (forced, "in-step")
+            assert stale["fresh_at"][:19] >= now["fresh_at"][:19], "when it was last reached survives a restart"
         runs = query(tmp_path / "licensesync.db", 'SELECT "commit", author FROM runs ORDER BY started_at')
-        assert runs == [(commit, ADA) for commit in (first, second, forced)]
-        assert len(service.of("inventory.rejected")) == 1, "the same commit is told once"
+        assert runs == [(commit, ADA) for commit in (first, second, forced, forced)]
