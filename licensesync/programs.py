@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from tempfile import TemporaryFile
 
 MOST_WORDS = 16 * 1024
+RUNNING: set[subprocess.Popen[bytes]] = set()
+"""What runs now, in whichever thread."""
 DYING = 5.0
 """Seconds that a killed program has to vanish; one that the kernel keeps is left to it."""
 
@@ -39,14 +41,23 @@ def run(command: Sequence[str], *, environ: Mapping[str, str], patience: float, 
             env=dict(environ),
             start_new_session=True,
         )
+        RUNNING.add(process)
         try:
             out, _ = process.communicate(given, timeout=patience)
         except subprocess.TimeoutExpired:
             raise TimeoutError(f"it did not end within {patience:g} s") from None
         finally:
+            RUNNING.discard(process)
             _end(process)
         words.seek(0)
         return Ended(process.returncode, out, words.read(MOST_WORDS))
+
+
+def cut() -> None:
+    """Kill what runs now, with all that it has started: this process is to end, and waits for none of it."""
+    for process in tuple(RUNNING):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import signal
+import socket
 from pathlib import Path
 from typing import Any
 
-from fleets import fleet_of, imeis
-from gits import ADA, remote_in, settings_of, wanted
-from ledgers import query
+from fleets import Fleet, fleet_of, imeis
+from gits import ADA, Remote, remote_in, settings_of, wanted
+from ledgers import UNLIMITED, query
 from services import Service, scheduled, serving
+
+
+def by_git(fleet: Fleet, remote: Remote) -> None:
+    """Settings of a service whose inventory is in a remote that it asks every second."""
+    fleet.settings(pool=UNLIMITED)
+    scheduled(fleet)
+    settings = fleet.folder / "licensesync.yaml"
+    source = settings_of(remote, "fetch_every: 1s", "timeout: 10s")
+    settings.write_text(settings.read_text().replace("inventory.yaml", source))
 
 
 async def service_of(service: Service) -> Any:
@@ -20,11 +32,7 @@ async def test_new_commits_are_followed_and_what_is_wrong_with_them_or_the_remot
     remote = remote_in(tmp_path)
     first = remote.push(wanted(imeis(0, 1)))
     async with fleet_of(tmp_path) as fleet:
-        fleet.settings(pool="    removals: {count: 9, percent: 100, per_day: 99}\n")
-        scheduled(fleet)
-        settings = tmp_path / "licensesync.yaml"
-        by_git = settings_of(remote, "fetch_every: 1s", "timeout: 10s")
-        settings.write_text(settings.read_text().replace("inventory.yaml", by_git))
+        by_git(fleet, remote)
         async with serving(fleet) as service:
             started = await service.told("run.started")
             assert (started["commit"], started["author"]) == (first, ADA)
@@ -63,11 +71,31 @@ async def test_new_commits_are_followed_and_what_is_wrong_with_them_or_the_remot
             now = await service_of(service)
             assert (now["stale"], now["fresh_at"] > shown["fresh_at"]) == (None, True)
             assert len(service.of("inventory.rejected")) == 1, "the same commit is told once"
-        (tmp_path / "remote.git").rename(tmp_path / "away")
-        async with serving(fleet) as service:
-            again = await service.told("run.finished")
-            stale = await service.told("inventory.stale")
-            assert (again["commit"], again["verdict"]) == (forced, "in-step")
-            assert stale["fresh_at"][:19] >= now["fresh_at"][:19], "when it was last reached survives a restart"
         runs = query(tmp_path / "licensesync.db", 'SELECT "commit", author FROM runs ORDER BY started_at')
-        assert runs == [(commit, ADA) for commit in (first, second, forced, forced)]
+        assert runs == [(commit, ADA) for commit in (first, second, forced)]
+
+
+async def test_a_remote_that_is_away_at_the_start_or_hangs_at_the_end_is_not_waited_for(tmp_path: Path) -> None:
+    remote = remote_in(tmp_path)
+    commit = remote.push(wanted(imeis(0, 2)))
+    async with fleet_of(tmp_path) as fleet:
+        by_git(fleet, remote)
+        planned = (await fleet.run("plan", "--format", "json")).document
+        remote.url.rename(tmp_path / "away")
+        async with serving(fleet) as service:
+            run = await service.told("run.finished")
+            stale = await service.told("inventory.stale")
+            assert (run["commit"], run["verdict"], fleet.holders) == (commit, "done", {*imeis(0, 2)})
+            assert stale["fresh_at"][:19] <= planned["made_at"][:19], "when it was last reached is known from before"
+
+            with socket.create_server(("127.0.0.1", 0)) as deaf:
+                deaf.setblocking(False)
+                settings = tmp_path / "licensesync.yaml"
+                hanging = f"git://127.0.0.1:{deaf.getsockname()[1]}/fleet.git"
+                settings.write_text(settings.read_text().replace(str(remote.url), hanging).replace("10s", "1h"))
+                connection, _ = await asyncio.wait_for(asyncio.get_running_loop().sock_accept(deaf), 20)
+                with connection:
+                    service.signal(signal.SIGTERM)
+                    assert await service.ended() == 0
+        assert [event["event"] for event in service.events][-1] == "serve.stopped"
+        assert len(service.of("inventory.stale")) == 1

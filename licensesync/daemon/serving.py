@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import structlog
 
-from licensesync import __version__, journal
+from licensesync import __version__, journal, programs
 from licensesync.daemon.bell import Bell
 from licensesync.daemon.board import Board
 from licensesync.daemon.course import Course
@@ -56,6 +56,7 @@ class Service:
         self._asked = asyncio.Event()
         self._reload = False
         self._in_order = True
+        self._stale: str | None = None
         self._log: Any = structlog.get_logger()
         course = Course()
         self.rounds = Rounds(ledger, self._metrics, course, self._pulse, self._show)
@@ -81,7 +82,7 @@ class Service:
         pools = [pool.name for pool in self._orders.in_force.pools]
         self._log.info("serve.started", version=__version__, listen=address, pools=pools, next_run=self._board.next_run)
         self._manager.ready()
-        await self._tell_of_freshness(None)
+        await self._tell_of_freshness()
         self._due.set()
 
     @asynccontextmanager
@@ -179,9 +180,10 @@ class Service:
 
     async def _look(self, *, fetch: bool = True, again: bool = False) -> None:
         """What is new and good is in force from here on, and a run of it is due."""
-        before = self._orders.stale
         found = await self._orders.look(fetch=fetch, again=again)
-        await self._tell_of_freshness(before)
+        if self.rounds.stop.is_set():  # what was looked with was cut short
+            return
+        await self._tell_of_freshness()
         if found is Found.LOADED:
             self.rounds.backoff.waive()
             await self._take()
@@ -205,8 +207,10 @@ class Service:
         for name in self._orders.needs_restart:
             self._log.warning("settings.need-restart", setting=name, next_step="restart the service to change it")
 
-    async def _tell_of_freshness(self, before: str | None) -> None:
-        now, fresh_at = self._orders.stale, self._orders.fresh_at
+    async def _tell_of_freshness(self) -> None:
+        """Once when the git remote does not answer any more, and once when it does again."""
+        before, self._stale = self._stale, self._orders.stale
+        now, fresh_at = self._stale, self._orders.fresh_at
         self._metrics.inventory_fresh(fresh_at)
         if now != before:
             await self._keep()
@@ -243,3 +247,4 @@ class Service:
         self._manager.stopping()
         self.rounds.stop.set()
         self._due.set()
+        programs.cut()
