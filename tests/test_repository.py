@@ -203,6 +203,18 @@ def test_what_a_killed_fetch_leaves_behind_is_in_nobodys_way(remote: Remote, sou
     assert not list(folder.parent.glob(".*"))
 
 
+def test_many_fetches_do_not_let_the_mirror_grow_for_ever(
+    remote: Remote, source: GitSource, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(22):
+        remote.push(str(number), to=f"b{number}")
+    for name, value in {"COUNT": "1", "KEY_0": "fetch.unpackLimit", "VALUE_0": "1"}.items():
+        monkeypatch.setenv(f"GIT_CONFIG_{name}", value)  # each fetch makes a pack
+    mirrors = [fetched(replace(source, ref=f"b{number}"), folder) for number in range(22)]
+    assert len(list(folder.glob("objects/pack/*.pack"))) < 5
+    assert [texts(mirror)["fleet/a.yaml"] for mirror in mirrors] == [str(number) for number in range(22)]
+
+
 def test_one_process_at_a_time_fetches(remote: Remote, source: GitSource, folder: Path) -> None:
     remote.push("one")
     mirrors = [Mirror(source, folder) for _ in range(4)]
