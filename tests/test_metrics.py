@@ -243,10 +243,10 @@ def test_problems_of_the_newest_inventory_last_until_a_good_one(metrics: Metrics
     metrics.inventory_rejected(3)
     assert series(metrics)["inventory_problems"] == 3
     assert series(metrics)["inventory_devices"] == INVENTORY.devices
-    metrics.inventory_unchanged()
+    metrics.inventory_loaded(INVENTORY)
     told = series(metrics)
     assert told["inventory_problems"] == 0
-    assert [told[f'reloads_total{{result="{word}"}}'] for word in ("loaded", "unchanged", "rejected")] == [1, 1, 1]
+    assert [told[f'reloads_total{{result="{word}"}}'] for word in ("loaded", "rejected")] == [2, 1]
 
 
 def test_the_age_of_the_inventory_is_that_of_the_last_fetch_at_the_time_of_looking(

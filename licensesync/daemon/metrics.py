@@ -136,11 +136,8 @@ class Metrics:
         self._inventory.author.info({"author": author[:LONGEST_AUTHOR].encode("utf-8", "replace").decode()})
         self._inventory.devices.set(info.devices)
         self._inventory.dirty.set(info.dirty)
-        self._found_good("loaded")
-
-    def inventory_unchanged(self) -> None:
-        """Settings and inventory were read again, and are those in force."""
-        self._found_good("unchanged")
+        self._inventory.reloads.labels("loaded").inc()
+        self._inventory.problems.set(0)
 
     def inventory_rejected(self, problems: int) -> None:
         """The newest settings or inventory have problems; the last good ones stay in force."""
@@ -175,10 +172,6 @@ class Metrics:
         for state, count in now.devices.items():
             self._pools.devices.labels(pool, state).set(count)
         self._pools.drift.labels(pool).set(now.drift)
-
-    def _found_good(self, result: str) -> None:
-        self._inventory.reloads.labels(result).inc()
-        self._inventory.problems.set(0)
 
     def _inventory_age(self) -> float:
         return 0 if self._fresh_at is None else max(0, self._clock() - self._fresh_at)
