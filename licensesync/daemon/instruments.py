@@ -146,7 +146,9 @@ class OfInventory:
             "Problems of the newest settings and inventory, for which the last good ones stay in force; 0 if good.",
         )
         self.reloads = rack.counter(
-            "reloads", "Times that new settings or a new inventory were read, the first ones included: loaded, rejected.", "result"
+            "reloads",
+            "Times that new settings or a new inventory were read, the first ones included: loaded, rejected.",
+            "result",
         )
         for result in ("loaded", "rejected"):
             self.reloads.labels(result)
