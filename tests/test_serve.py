@@ -177,6 +177,14 @@ async def test_a_pool_that_fails_backs_off_by_itself_and_the_other_goes_on(tmp_p
             status = json.loads((await service.seen("/status.json"))[1])
             assert await service.metric('licensesync_pool_failures{pool="lost"}') >= 2
             body = await service.shows("/readyz", 503)
+            settings = tmp_path / "licensesync.yaml"
+            settings.write_text(re.sub(r"(?m)^  lost:\n(    .*\n)+", "", settings.read_text()))
+            await service.told("inventory.loaded", 2)
+            runs_then = len(service.of("run.finished"))
+            await service.told("run.finished", runs_then + 3)
+            await service.shows("/readyz", 200)
+            after = json.loads((await service.seen("/status.json"))[1])
+        assert [pool["pool"] for pool in after["pools"]] == ["fota"]
         assert body.startswith("lost was not read whole yet: ")
         assert tried <= runs / 2 + 1
         assert status["pools"][1]["next_attempt"] is not None
@@ -202,7 +210,7 @@ async def test_a_run_waits_for_an_apply_and_starts_right_after_it(tmp_path: Path
     async with fleet_of(tmp_path, devices=2) as fleet:
         scheduled(fleet)
         fleet.inventory(imeis(0, 3))
-        fleet.simulator.quirks.set("delay", 2)
+        fleet.simulator.quirks.set("delay", 4)
         fleet.simulator.quirks.set("delayed", "on@writes")
         apply = await fleet.start("apply", "--yes")
         while not fleet.writes():
@@ -210,10 +218,16 @@ async def test_a_run_waits_for_an_apply_and_starts_right_after_it(tmp_path: Path
             await asyncio.sleep(0.02)
         async with serving(fleet) as service:
             waits = await service.told("run.waits")
+            fleet.inventory(imeis(0, 5))
+            await service.told("inventory.loaded", 2)
+            assert fleet.writes() == 1, "apply goes on"
+            fleet.simulator.quirks.set("delayed", "off")
             finished = await service.told("run.finished")
             await apply.communicate()
         assert f"process {apply.pid}" in waits["problem"]
-        assert (apply.returncode, finished["verdict"]) == (0, "in-step")
+        assert (apply.returncode, finished["verdict"]) == (0, "done")
+        assert service.of("run.started")[0]["devices"] == 5, "it goes by what is wanted when it begins"
+        assert fleet.holders == {*imeis(0, 5)}
 
 
 async def test_what_is_wrong_at_the_start_ends_it_before_it_is_ready(tmp_path: Path) -> None:

@@ -64,8 +64,8 @@ class Rounds:
         """The same pass for the pools that do not back off."""
         return replace(work, pools=tuple(pool for pool in work.pools if self.backoff.is_due(pool.name, now)))
 
-    async def make(self, work: Pass) -> Report | None:
-        """One run of the pools of a pass, once no other run goes on; None where there was none in the end.
+    async def make(self, wanted: Callable[[], Pass]) -> Report | None:
+        """One run of what is wanted at the moment when no other run goes on; None where there was none in the end.
 
         It never raises but for the end of the service: whatever went wrong is told, and its pools back off.
         """
@@ -73,7 +73,7 @@ class Rounds:
         self._metrics.run_began()
         report: Report | None = None
         try:
-            report = await self._when_unlocked(work)
+            report = await self._when_unlocked(wanted)
         except LicenseSyncError as error:
             self._log.error("run.failed", problem=str(error))
         except Exception as error:  # noqa: BLE001 - a mistake in this program must not end the service
@@ -83,28 +83,31 @@ class Rounds:
             self._course.waiting_for = ""
         self._metrics.run_ended(report, time.monotonic() - begun)
         if not self.stop.is_set():
-            self._learn(work, report)
+            self._learn(wanted(), report)
         return report
 
     def _learn(self, work: Pass, report: Report | None) -> None:
-        """Which pools are to be left alone for a while."""
+        """Which of the pools that are wanted still are to be left alone for a while."""
         pace, now = Pace.of(work.settings.schedule.every), datetime.now(UTC)
         if report is None or report.unrecorded:
             for pool in work.pools:
                 self.backoff.failed(pool.name, now, pace)
             return
+        wanted = {pool.name for pool in work.pools}
         for each in report.pools:
+            if each.plan.pool.name not in wanted:
+                continue
             if isinstance(each.plan, Unread):
                 self.backoff.failed(each.plan.pool.name, now, pace, each.plan.retry_after)
             else:
                 self.backoff.succeeded(each.plan.pool.name)
 
-    async def _when_unlocked(self, work: Pass) -> Report | None:
+    async def _when_unlocked(self, wanted: Callable[[], Pass]) -> Report | None:
         """Waits for a run of another process; the service is alive meanwhile."""
         told = False
         while not self.stop.is_set():
             try:
-                return await self._until_stopped(work)
+                return await self._until_stopped(wanted())
             except Locked as locked:
                 if not told:
                     self._log.info("run.waits", problem=str(locked))

@@ -13,6 +13,7 @@ from typing import Any, Final
 import structlog
 
 from licensesync import __version__, journal, programs
+from licensesync.composition import Pass
 from licensesync.daemon.bell import Bell
 from licensesync.daemon.board import Board
 from licensesync.daemon.course import Course
@@ -121,10 +122,12 @@ class Service:
         await self._look(fetch=self._orders.stale is None)
         self._pulse.beat()
         self._due.clear()  # this run goes by all that the bell has rung for until now
-        work = self.rounds.due(self._orders.in_force, datetime.now(UTC))
-        if work.pools and not self.rounds.stop.is_set():
-            await self.rounds.make(work)
+        if self._due_now().pools and not self.rounds.stop.is_set():
+            await self.rounds.make(self._due_now)
             await self._keep()
+
+    def _due_now(self) -> Pass:
+        return self.rounds.due(self._orders.in_force, datetime.now(UTC))
 
     async def _keep(self) -> None:
         await self._board.keep()
