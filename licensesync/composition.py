@@ -18,6 +18,7 @@ from licensesync.reconcile import Journal, LicenseService, Observer, Target
 from licensesync.settings import Settings, StatusCall, ThingSpace
 from licensesync.thingspace import client
 from licensesync.thingspace.client import Client, Reader
+from licensesync.thingspace.effort import ONCE
 from licensesync.thingspace.fota import FotaLister, FotaReader, FotaService
 from licensesync.thingspace.fota_calls import StatusForm
 from licensesync.thingspace.login import Login, NoRejections, Rejections
@@ -106,6 +107,16 @@ async def listers(work: Survey) -> AsyncIterator[tuple[Lister, ...]]:
 
 
 @asynccontextmanager
+async def examiner(settings: Settings, given: Credentials) -> AsyncIterator[Reader]:
+    """A client that has no way to write, and tries everything once: each of its logins, too."""
+    thingspace, rejections = settings.thingspace, _rejections(settings, given)
+    async with client.reading(
+        thingspace.url, _bounds(thingspace), given, os.environ, rejections, effort=ONCE
+    ) as reader:
+        yield reader
+
+
+@asynccontextmanager
 async def writer(settings: Settings, given: Credentials, *, meter: Meter | None = None) -> AsyncIterator[Client]:
     """A client that can change things. One for the life of a process: it knows which logins were rejected."""
     thingspace, rejections = settings.thingspace, _rejections(settings, given)
@@ -121,16 +132,16 @@ def services(pools: Collection[Pool], opened: Client, thingspace: ThingSpace) ->
 
 
 def _fota_reader(pool: Pool, reader: Reader, thingspace: ThingSpace) -> Observer:
-    return FotaReader(pool, reader, cursors=thingspace.concurrency, form=_form(thingspace))
+    return FotaReader(pool, reader, cursors=thingspace.concurrency, form=status_form(thingspace))
 
 
 def _fota_lister(pool: Pool, reader: Reader, thingspace: ThingSpace) -> Lister:
-    return FotaLister(pool, reader, cursors=thingspace.concurrency, form=_form(thingspace))
+    return FotaLister(pool, reader, cursors=thingspace.concurrency, form=status_form(thingspace))
 
 
 def _fota_service(pool: Pool, writer: Client, thingspace: ThingSpace) -> LicenseService:
     path = thingspace.fota.licenses_path
-    return FotaService(pool, writer, cursors=thingspace.concurrency, form=_form(thingspace), licenses_path=path)
+    return FotaService(pool, writer, cursors=thingspace.concurrency, form=status_form(thingspace), licenses_path=path)
 
 
 READERS: Mapping[Product, Callable[[Pool, Reader, ThingSpace], Observer]] = {Product.FOTA: _fota_reader}
@@ -150,7 +161,8 @@ class Unsupported:
         raise IncompleteObservation(message, Reading.UNREAD)
 
 
-def _form(thingspace: ThingSpace) -> StatusForm | None:
+def status_form(thingspace: ThingSpace) -> StatusForm | None:
+    """The one form of the status call that is wanted, None where the service shall show which it knows."""
     status = thingspace.fota.status
     return None if status is StatusCall.AUTO else StatusForm(status)
 

@@ -92,6 +92,12 @@ class LoginRejected(Unauthorized):
     word = "login-rejected"
 
 
+class LoginSpent(Unauthorized):
+    """This client has made its one login, which is not good (any more): nothing was sent."""
+
+    word = "login-spent"
+
+
 class LoginUnavailable(ApiError):
     """There is no login for the moment; what was to be asked with it was not sent."""
 

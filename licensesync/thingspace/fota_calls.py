@@ -21,6 +21,7 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Identifier = Annotated[DeviceId, msgspec.Meta(min_length=1, max_length=64)]
 
 START = "0"
+MONTHLY, BY_EVENT = "TS-HFOTA-MRC", "TS-HFOTA-EVNT"
 
 
 class StatusForm(StrEnum):
@@ -85,9 +86,13 @@ class Subscription(msgspec.Struct, rename="camel"):
     license_used_count: Count | None = None
 
     @property
+    def kinds(self) -> tuple[str, ...]:
+        """What was bought, in the service's words; there are more than are documented."""
+        return tuple(filter(None, (kind.strip() for kind in (self.purchase_type or "").split(","))))
+
+    @property
     def by_event_only(self) -> bool:
-        kinds = {kind.strip().upper() for kind in (self.purchase_type or "").split(",")}
-        return any(kind.endswith("-EVNT") for kind in kinds) and kinds <= {"", "TS-HFOTA-EVNT"}
+        return {kind.upper() for kind in self.kinds} == {BY_EVENT}
 
 
 class VerdictRow(msgspec.Struct):

@@ -18,12 +18,14 @@ import msgspec
 from licensesync.errors import (
     ApiError,
     LoginRejected,
+    LoginSpent,
     NoSuchResource,
     StaleBearer,
     Unauthorized,
     UnexpectedReply,
     Unreachable,
 )
+from licensesync.thingspace.effort import USUAL, Effort
 from licensesync.thingspace.transport import Transport
 from licensesync.thingspace.wire import Call, Read, answer_of
 
@@ -123,8 +125,11 @@ class Logins:
         credentials: Credentials,
         clock: Callable[[], float],
         rejections: Rejections | None = None,
+        effort: Effort = USUAL,
     ) -> None:
         self._transport = transport
+        self._effort = effort
+        self._made: set[Login] = set()
         self._rejections = rejections or NoRejections()
         self._clock = clock
         self._basic = b64encode(f"{credentials.key}:{credentials.secret}".encode()).decode()
@@ -166,10 +171,10 @@ class Logins:
 
     async def _renew_bearer(self) -> None:
         """Within its hour the service hands out the same token again, perhaps nearly expired: that is waited out."""
-        if self._bearer and self._clock() < self._bearer_expires - NEARLY_EXPIRED:
+        if self._bearer and (self._clock() < self._bearer_expires - NEARLY_EXPIRED or not self._effort.renews):
             return
         token = await self._login(self._token_call(), {}, Login.APPLICATION)
-        if token.lasts <= NEARLY_EXPIRED:
+        if token.lasts <= NEARLY_EXPIRED and self._effort.renews:
             await asyncio.sleep(token.lasts + 0.1)
             token = await self._login(self._token_call(), {}, Login.APPLICATION)
         self._bearer = token.access_token
@@ -181,6 +186,8 @@ class Logins:
             session = await self._login_to_session()
         except _BearerNotAccepted:
             self._bearer = ""
+            if not self._effort.renews:
+                raise
             await self._renew_bearer()
             session = await self._login_to_session()
         self._session = session.session_token
@@ -201,6 +208,9 @@ class Logins:
             raise self._closed
         if self._unanswered >= MOST_UNANSWERED and self._clock() < self._not_before:
             raise Unreachable(f"{call.what}: no answer {self._unanswered} times in a row; it is tried again later")
+        if login in self._made and not self._effort.renews:
+            raise LoginSpent(f"{call.what}: there was one, and no second one is made")
+        self._made.add(login)
         try:
             given = await self._transport.send(call, {**headers, **call.headers})
         except ApiError as error:

@@ -19,7 +19,7 @@ from yarl import URL
 
 from licensesync import __version__
 from licensesync.errors import ApiError, LicenseSyncError, UnexpectedReply, Unreachable
-from licensesync.thingspace.wire import Call, error_code, error_for, excerpt
+from licensesync.thingspace.wire import Call, clock_skew, error_code, error_for, excerpt
 from licensesync.values import is_loopback
 
 T = TypeVar("T")
@@ -70,6 +70,8 @@ class Transport:
     in_flight: asyncio.Semaphore
     meter: Meter = field(default_factory=Unmetered)
     secrets: set[str] = field(default_factory=set, repr=False)
+    clock_skew: float | None = None
+    """By how many seconds this machine's clock is ahead of the service's, by the last answer that has a time."""
 
     async def send(self, call: Call[T], headers: Mapping[str, str]) -> T:
         """The value of the call's answer. Raises the `ApiError` that says what went wrong."""
@@ -105,6 +107,7 @@ class Transport:
         return UnexpectedReply(f"{call.what}: the answer is not what Verizon documents", status=status, code=code)
 
     async def _exchange(self, call: Call[T], headers: Mapping[str, str]) -> tuple[int, Mapping[str, str], bytes]:
+        asked = datetime.now(UTC)
         try:
             async with self.session.request(
                 call.method,
@@ -115,6 +118,8 @@ class Transport:
                 proxy=self.proxy.address,
                 proxy_headers=self.proxy.connect_headers,
             ) as response:
+                skew = clock_skew(response.headers, asked, datetime.now(UTC))
+                self.clock_skew = self.clock_skew if skew is None else skew
                 return response.status, response.headers, await self._body(call, response)
         except TimeoutError:
             raise Unreachable(f"{call.what}: no answer within {self.bounds.timeout:g} s") from None

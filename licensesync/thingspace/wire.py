@@ -24,7 +24,7 @@ from licensesync.errors import (
 )
 
 T = TypeVar("T")
-Answer = TypeVar("Answer", bound=msgspec.Struct)
+Answer = TypeVar("Answer")
 
 EXCERPT = 200
 
@@ -58,7 +58,7 @@ class Write(Call[T]):
 def answer_of(answer: type[Answer], what: str, *, quote: bool = True) -> Callable[[bytes], Answer]:
     """A reader of JSON bodies of one documented form; anything else is an `UnexpectedReply` that quotes its start.
 
-    With `quote=False` nothing of the body is quoted: an answer to a login holds secrets.
+    With `quote=False` nothing of the body is quoted: some answers hold secrets.
     """
     decoder = msgspec.json.Decoder(answer)
 
@@ -110,6 +110,20 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     except (ValueError, OverflowError):
         return None
     return max(0.0, (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now.timestamp())
+
+
+def clock_skew(headers: Mapping[str, str], asked: datetime, answered: datetime) -> float | None:
+    """By how many seconds the clock that told when was asked and answered is ahead of the one that wrote `Date`.
+
+    Zero where the service's time may lie between the two; None where there is no time that makes sense.
+    """
+    try:
+        at = parsedate_to_datetime(headers.get("Date", ""))
+    except (ValueError, OverflowError):
+        return None
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    ahead, behind = (asked - at).total_seconds() - 1, (at - answered).total_seconds()  # Date has whole seconds
+    return ahead if ahead > 0 else -behind if behind > 0 else 0.0
 
 
 def moment(written: str | None) -> datetime | None:
