@@ -130,11 +130,13 @@ that address lists the calls that look into the world and change it.
 
 A state file is {"accounts": {"0642233522-00001": {"total": 1000,
 "licensed": ["990003425730535"]}}}; an account may also have the lists known,
-unknown, locked and upgraded, and "strict": true when only known devices exist.
+unknown, locked and upgraded, "strict": true when only known devices exist,
+and callbacks and skus as GET /_sim/world shows them.
 
 A dose says how often: on, off, a chance (0.04 or 4%), 2x (the next two) or #3
 (the third from now); DOSE@CALLS sends it elsewhere: all, reads, writes, fota,
-token, revoke, login, logout, status, assign, remove, subscription, devices,
-lookup, joined by +. Chance never spoils the same request twice in a row."""
+m2m, token, revoke, login, logout, status, assign, remove, subscription,
+devices, lookup, register, registrations, deregister, skus, joined by +.
+Chance never spoils the same request twice in a row."""
 
 simulate.__doc__ = _described()

@@ -132,6 +132,13 @@ class Gate:
         if not any(bearer.token == token and bearer.ends > now for bearer in self._bearers.values()):
             raise refusals.gateway(401, "900901", "Invalid Credentials", f"Access failure for API: {api}")
 
+    def use_session(self, headers: Mapping[str, str], now: float) -> None:
+        """Refuses a call of UWS itself whose session is missing, unknown or too old; else the session is used."""
+        token, stale = self._session(headers, now)
+        if stale:
+            raise _uws_refusal(stale)
+        self._sessions[token].used = now
+
     def check_session(self, headers: Mapping[str, str], now: float) -> None:
         """Refuses a FOTA call whose session is missing, unknown or too old, in one of the wordings of FOTA."""
         token, stale = self._session(headers, now)

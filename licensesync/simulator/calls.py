@@ -16,13 +16,18 @@ class Call(StrEnum):
     SUBSCRIPTION = "subscription"
     DEVICES = "devices"
     LOOKUP = "lookup"
+    REGISTER = "register"
+    REGISTRATIONS = "registrations"
+    DEREGISTER = "deregister"
+    SKUS = "skus"
 
 
 READS = frozenset({Call.STATUS, Call.SUBSCRIPTION, Call.DEVICES, Call.LOOKUP})
 WRITES = frozenset({Call.ASSIGN, Call.REMOVE})
+M2M = frozenset({Call.REGISTER, Call.REGISTRATIONS, Call.DEREGISTER, Call.SKUS})
 NAMING = WRITES | {Call.LOOKUP}  # those whose body lists devices
 
 WHERE: Mapping[str, frozenset[Call]] = MappingProxyType(
-    {"all": frozenset(Call), "reads": READS, "writes": WRITES, "fota": READS | WRITES}
+    {"all": frozenset(Call), "reads": READS, "writes": WRITES, "fota": READS | WRITES, "m2m": M2M}
     | {call.value: frozenset({call}) for call in Call}
 )

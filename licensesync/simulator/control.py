@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import orjson
 
+from licensesync.simulator.bought import registration_of, sku_of
 from licensesync.simulator.exchange import Asked, Reply, json_reply
 from licensesync.simulator.imeis import is_imei
 from licensesync.simulator.quirks import TABLE, Quirks
@@ -14,8 +15,9 @@ from licensesync.simulator.state import Account, World
 from licensesync.simulator.values import BadValueError
 
 PREFIX = "/_sim/"
+CARRIER_SERVICE = "CarrierService"
 HELP = {
-    "GET /_sim/world": "every account: total, assigned, free; licensed, known, unknown, locked, upgraded devices",
+    "GET /_sim/world": "every account: counts; licensed, known, unknown, locked, upgraded devices; callbacks, SKUs",
     "POST /_sim/add": '{"account"?, "devices": [...]}: somebody else gives these devices licenses',
     "POST /_sim/take": '{"account"?, "devices": [...]}: somebody else takes the licenses of these devices',
     "POST /_sim/lock": '{"account"?, "devices": [...]}: every write to these devices fails',
@@ -24,6 +26,8 @@ HELP = {
     "POST /_sim/unknown": '{"account"?, "devices": [...]}: these are no devices of the account',
     "POST /_sim/known": '{"account"?, "devices": [...]}: these are devices of the account',
     "POST /_sim/total": '{"account"?, "total": N}: so many licenses are bought; fewer than assigned: the oldest go',
+    "POST /_sim/callback": '{"account"?, "name"?, "url", "username"?, "password"?}: registered by others; null: ended',
+    "POST /_sim/sku": '{"account"?, "sku", "purchased", "assigned"?, "licenseType"?}: so many licenses of a SKU',
     "GET /_sim/requests": "the requests so far, with what they changed",
     "DELETE /_sim/requests": "forget them",
     "GET /_sim/quirks": "the quirks in force",
@@ -60,6 +64,8 @@ class Control:
             "POST /_sim/quirks": lambda: self._switch(_object(asked)),
             "GET /_sim/help": _help,
             "POST /_sim/total": lambda: self._buy(_object(asked), asked.now),
+            "POST /_sim/callback": '{"account"?, "name"?, "url", "username"?, "password"?}: registered by others; null: ended',
+            "POST /_sim/sku": lambda: self._buy_of_sku(_object(asked)),
         }
         answer = answers.get(f"{asked.method} {asked.path}")
         return json_reply(answer()) if answer else self._change(asked)
@@ -86,6 +92,25 @@ class Control:
         account = self._account(wanted)
         account.buy(total, now)
         return _counts(account)
+
+    def _register(self, wanted: Mapping[str, object]) -> object:
+        account, name = self._account(wanted), str(wanted.get("name", CARRIER_SERVICE))
+        registration = registration_of({key: wanted.get(key) for key in ("url", "username", "password")})
+        if registration:
+            account.callbacks[name] = registration
+        elif wanted.get("url", "") is None:
+            account.callbacks.pop(name, None)
+        else:
+            raise _WrongUseError('no URL; write {"url": "https://callbacks.example.com/"}, or {"url": null} for none')
+        return {"account": account.name, "callbacks": list(account.callbacks)}
+
+    def _buy_of_sku(self, wanted: Mapping[str, object]) -> object:
+        account, name = self._account(wanted), wanted.get("sku")
+        sku = sku_of({key: value for key, value in wanted.items() if key not in {"account", "sku"}})
+        if not isinstance(name, str) or sku is None:
+            raise _WrongUseError('no SKU; write {"sku": "SIMSec-IoT", "purchased": 9, "assigned": 7}')
+        account.skus[name] = sku
+        return {"account": account.name, "sku": name, **sku.as_json()}
 
     def _change(self, asked: Asked) -> Reply:
         changes = _changes(asked.now)

@@ -32,6 +32,7 @@ class Route:
     cursor: str | None = None
     form: str = ""  # of a status call: path | query
     alias: bool = False  # /firmware/licenses/
+    name: str = ""  # of a service that sends callbacks
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ def devices_in(body: bytes) -> tuple[str, ...]:
 
 _FOTA = r"/api/fota/(?P<version>v[123])"
 _LICENSES = _FOTA + r"(?P<alias>/firmware)?/licenses/(?P<account>[^/]+)"
+_CALLBACKS = r"/api/m2m/v1/callbacks/(?P<account>[^/]+)"
 _ROUTES = tuple(
     (method, re.compile(pattern), call)
     for method, pattern, call in (
@@ -83,6 +85,10 @@ _ROUTES = tuple(
         ("GET", _FOTA + r"/subscriptions/(?P<account>[^/]+)", Call.SUBSCRIPTION),
         ("GET", r"/api/fota/(?P<version>v3)/devices/(?P<account>[^/]+)", Call.DEVICES),
         ("POST", r"/api/fota/(?P<version>v3)/devices/(?P<account>[^/]+)", Call.LOOKUP),
+        ("POST", _CALLBACKS, Call.REGISTER),
+        ("GET", _CALLBACKS, Call.REGISTRATIONS),
+        ("DELETE", _CALLBACKS + r"/name/(?P<name>[^/]+)", Call.DEREGISTER),
+        ("POST", r"/api/m2m/v1/accounts/subscriptions/actions/list", Call.SKUS),
     )
 )
 
@@ -100,5 +106,6 @@ def route_of(asked: Asked) -> Route | None:
                 cursor=in_path or asked.query.get("lastSeenDeviceId"),
                 form="path" if in_path else "query",
                 alias=bool(said.get("alias")),
+                name=said.get("name") or "",
             )
     return None

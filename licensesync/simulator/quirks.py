@@ -243,6 +243,21 @@ PURCHASE_TYPE = _choice(
     *("mrc", "both", "bundle", "event", "event-refused"),
 )
 
+# --- callbacks and SIM-Secure
+CALLBACK_BY_SOAP = _switch(
+    "callback-by-soap", "The SOAP API holds the callbacks: not listed, and no registration is accepted."
+)
+CALLBACK_AGAIN = _choice(
+    "callback-again", "A registration of a service that is registered: replaces it, or is refused.",
+    *("replaces", "refused"),
+)  # fmt: skip
+NO_CALLBACKS = _choice(
+    "no-callbacks", "The list of callbacks when there are none: an empty body, or an empty list.", "empty", "list"
+)
+AVAILABLE_OFF_BY = _change(
+    "available-off-by", "licenseAvailable of a SKU is not what purchased and assigned leave, but so many more or less."
+)
+
 # --- answers that go astray
 LOST_BEFORE_EFFECT = _dose("lost-before-effect", "The connection closes without an answer; nothing was done.", "writes")
 LOST_AFTER_EFFECT = _dose("lost-after-effect", "The connection closes without an answer; all was done.", "writes")
@@ -257,6 +272,8 @@ HTML_200 = _dose("html-200", "200 with an HTML page.", "fota")
 EMPTY_200 = _dose("empty-200", "200 with an empty body.", "fota")
 DELAYED = _dose("delayed", "The answer comes late, see delay.", "fota")
 DELAY = _seconds("delay", "How late a delayed answer comes.", unkind="2", kind="2")
+
+CLOCK_OFF_BY = _change("clock-off-by", "The Date of every answer is so many seconds off.")
 
 # --- other people
 OTHERS_IN_WALK = _enter(

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from pathlib import Path
 
 import orjson
@@ -20,7 +21,7 @@ from licensesync.simulator.calls import NAMING
 from licensesync.simulator.control import PREFIX, Control
 from licensesync.simulator.exchange import Asked, Reply, devices_in
 from licensesync.simulator.mischief import ELSEWHERE
-from licensesync.simulator.quirks import PAGE_SIZE, Quirks, Setting
+from licensesync.simulator.quirks import CLOCK_OFF_BY, PAGE_SIZE, Quirks, Setting
 from licensesync.simulator.requests import Requests, Seen
 from licensesync.simulator.service import Service
 from licensesync.simulator.state import StateError, World
@@ -85,8 +86,9 @@ class Simulator:
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """The answer to any request; what is to be lost, is."""
         body = await request.read()
+        date = formatdate(self._options.clock() + self.quirks[CLOCK_OFF_BY], usegmt=True)
         if request.path.startswith(PREFIX) and request.path != ELSEWHERE:
-            return _response(self._control.answer(self._asked(request, body)))
+            return _response(self._control.answer(self._asked(request, body)), date)
         seen = self.requests.note(self._options.clock(), request.method, request.path_qs)
         arrived = time.monotonic()
         reply = self._reply(request, body, seen)
@@ -95,7 +97,7 @@ class Simulator:
             await asyncio.sleep(pause)
         if reply.lost or reply.cut:
             return await _break_off(request, reply)
-        return _response(reply)
+        return _response(reply, date)
 
     def _reply(self, request: web.Request, body: bytes, seen: Seen) -> Reply:
         call, reply = self._service.answer(self._asked(request, body))
@@ -126,8 +128,8 @@ def _stored(state: Path) -> object:
         raise StateError(f"is not JSON: {problem}") from None
 
 
-def _response(reply: Reply) -> web.Response:
-    headers = {**reply.headers, "Content-Type": reply.content_type}
+def _response(reply: Reply, date: str) -> web.Response:
+    headers = {**reply.headers, "Content-Type": reply.content_type, "Date": date}
     return web.Response(status=reply.status, body=reply.body, headers=headers)
 
 

@@ -8,7 +8,8 @@ import orjson
 
 from licensesync.simulator import refusals
 from licensesync.simulator.auth import Credentials, Gate
-from licensesync.simulator.calls import Call
+from licensesync.simulator.calls import M2M, Call
+from licensesync.simulator.connectivity import Connectivity
 from licensesync.simulator.exchange import Asked, Reply, Route, json_reply, route_of
 from licensesync.simulator.fota import Fota
 from licensesync.simulator.mischief import Mischief
@@ -26,6 +27,7 @@ class Service:
         self._world = world
         self._gate = Gate(quirks, chance, credentials)
         self._fota = Fota(world, quirks, chance, start)
+        self._connectivity = Connectivity(world, quirks)
         self.mischief = Mischief(quirks, chance, self._gate)
 
     def answer(self, asked: Asked) -> tuple[Call | None, Reply]:
@@ -56,6 +58,10 @@ class Service:
             case Call.LOGOUT:
                 self._gate.check_bearer(asked.headers, "/m2m/v1", asked.now)
                 return json_reply(self._gate.logout(asked.headers, asked.now))
+            case call if call in M2M:
+                self._gate.check_bearer(asked.headers, "/m2m/v1", asked.now)
+                self._gate.use_session(asked.headers, asked.now)
+                return self._connectivity.answer(route, asked)
             case _:
                 self._gate.check_bearer(asked.headers, f"/fota/{route.version}", asked.now)
                 self._gate.check_session(asked.headers, asked.now)

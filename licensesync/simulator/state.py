@@ -4,8 +4,12 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import TypeVar
 
+from licensesync.simulator.bought import Registration, Sku, registration_of, sku_of
 from licensesync.simulator.imeis import ImeiSet, is_imei
+
+T = TypeVar("T")
 
 DAY = 24 * 60 * 60.0
 _ACCOUNT_NAME = re.compile(r"\d{9,12}-\d{5,6}", re.ASCII)  # ten and five, but the samples know others too
@@ -70,6 +74,8 @@ class Account:
     unknown: set[str] = field(default_factory=set)
     locked: set[str] = field(default_factory=set)
     upgraded: set[str] = field(default_factory=set)
+    callbacks: dict[str, Registration] = field(default_factory=dict)  # by the name of the service
+    skus: dict[str, Sku] = field(default_factory=dict)
     since: dict[str, float] = field(default_factory=dict)
     _changed: dict[str, tuple[float, bool]] = field(default_factory=dict)
     _postponed: list[tuple[float, Verb, str]] = field(default_factory=list)
@@ -192,6 +198,8 @@ class Account:
             "unknown": sorted(self.unknown),
             "locked": sorted(self.locked),
             "upgraded": sorted(self.upgraded),
+            "callbacks": {name: registration.as_json() for name, registration in self.callbacks.items()},
+            "skus": {name: sku.as_json() for name, sku in self.skus.items()},
         }
 
 
@@ -229,6 +237,10 @@ class World:
 
 
 _LISTS = ("licensed", "known", "unknown", "locked", "upgraded")
+_TABLES = {
+    "callbacks": '{"CarrierService": {"url": "https://callbacks.example.com/", "username": "", "password": ""}}',
+    "skus": '{"SIMSec-IoT": {"purchased": 9, "assigned": 7}}',
+}
 
 
 def _account(name: str, entry: object) -> Account:
@@ -236,8 +248,9 @@ def _account(name: str, entry: object) -> Account:
         raise StateError(f"{name}: not an account name; write ten digits, a hyphen and five digits")
     if not isinstance(entry, Mapping):
         raise StateError(f'{name}: not an object; write {{"total": 1000, "licensed": []}}')
-    if odd := set(entry) - {"total", "strict", *_LISTS}:
-        raise StateError(f"{name}: unknown key {min(odd)!r}; write some of total, strict, {', '.join(_LISTS)}")
+    if odd := set(entry) - {"total", "strict", *_LISTS, *_TABLES}:
+        known = ", ".join(["total", "strict", *_LISTS, *_TABLES])
+        raise StateError(f"{name}: unknown key {min(odd)!r}; write some of {known}")
     total = entry.get("total")
     if not isinstance(total, int) or isinstance(total, bool) or total < 0:
         raise StateError(f'{name}: total is not a number; write "total": 1000')
@@ -253,7 +266,17 @@ def _account(name: str, entry: object) -> Account:
         unknown=devices["unknown"],
         locked=devices["locked"],
         upgraded=devices["upgraded"],
+        callbacks=_table(name, "callbacks", entry, registration_of),
+        skus=_table(name, "skus", entry, sku_of),
     )
+
+
+def _table(name: str, key: str, entry: Mapping[str, object], read: Callable[[object], T | None]) -> dict[str, T]:
+    stored = entry.get(key, {})
+    rows = {each: read(value) for each, value in stored.items()} if isinstance(stored, Mapping) else {"": None}
+    if None in rows.values():
+        raise StateError(f'{name}: {key} is of another form; write "{key}": {_TABLES[key]}')
+    return {each: row for each, row in rows.items() if row is not None}
 
 
 def _imeis(name: str, key: str, listed: object) -> set[str]:

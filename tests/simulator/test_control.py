@@ -19,6 +19,8 @@ async def test_the_world_is_told(visit: Visit) -> None:
         "unknown": [],
         "locked": [],
         "upgraded": [],
+        "callbacks": {},
+        "skus": {},
     }
 
 

@@ -70,6 +70,8 @@ def test_a_world_survives_its_file() -> None:
                 "unknown": [],
                 "locked": [A],
                 "upgraded": [B],
+                "callbacks": {"CarrierService": {"url": "https://cb.example.com/", "username": "", "password": "p"}},
+                "skus": {"SIMSec-IoT": {"purchased": 9, "assigned": 7, "licenseType": "Flexible"}},
             }
         }
     }
@@ -89,6 +91,9 @@ def test_a_world_survives_its_file() -> None:
         ),
         ({"accounts": {ACCOUNT: {"total": 1, "licensed": A}}}, f"{ACCOUNT}: licensed is not a list"),
         ({"accounts": {ACCOUNT: {"total": 1, "licensed": [int(A)]}}}, "is not an IMEI; write 14 to 16 digits"),
+        ({"accounts": {ACCOUNT: {"total": 1, "skus": []}}}, f"{ACCOUNT}: skus is of another form; write"),
+        ({"accounts": {ACCOUNT: {"total": 1, "skus": {"S": {"purchased": 1, "assigned": 2}}}}}, "skus is of another"),
+        ({"accounts": {ACCOUNT: {"total": 1, "callbacks": {"S": {"url": 5}}}}}, "callbacks is of another form; write"),
         (
             {"accounts": {ACCOUNT: {"total": 1, "licensed": [A, B]}}},
             'more devices licensed than bought; write "total": 2',
