@@ -10,6 +10,8 @@ from typing import Final
 from licensesync.errors import CredentialsError
 
 LONGEST: Final = 64 * 1024
+NAMES: Final = ("THINGSPACE_KEY", "THINGSPACE_SECRET", "THINGSPACE_USERNAME", "THINGSPACE_PASSWORD")
+CALLBACK_NAMES: Final = ("CALLBACK_USERNAME", "CALLBACK_PASSWORD")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +42,12 @@ class WebhookCredentials:
 
 def credentials(environ: Mapping[str, str]) -> Credentials:
     """The credentials for ThingSpace. Raises CredentialsError, which names all that are missing or unusable."""
-    return Credentials(*_all_of(environ, "THINGSPACE_KEY", "THINGSPACE_SECRET", *_USER))
+    return Credentials(*_all_of(environ, *NAMES))
 
 
 def callback_credentials(environ: Mapping[str, str]) -> CallbackCredentials:
     """The credentials of the callback listener. Raises CredentialsError like `credentials`."""
-    return CallbackCredentials(*_all_of(environ, "CALLBACK_USERNAME", "CALLBACK_PASSWORD"))
+    return CallbackCredentials(*_all_of(environ, *CALLBACK_NAMES))
 
 
 def webhook_credentials(environ: Mapping[str, str]) -> WebhookCredentials:
@@ -56,7 +58,19 @@ def webhook_credentials(environ: Mapping[str, str]) -> WebhookCredentials:
         raise CredentialsError(str(why)) from None
 
 
-_USER: Final = ("THINGSPACE_USERNAME", "THINGSPACE_PASSWORD")
+def file_of(name: str, environ: Mapping[str, str]) -> Path | None:
+    """The file that a credential is read from, whether it is there or not; None where it is the variable `name`."""
+    if folder := environ.get("CREDENTIALS_DIRECTORY"):
+        path = Path(folder) / _file_name(name)
+        if path.exists():
+            return path
+    named = environ.get(f"{name}_FILE")
+    return Path(named) if named else None
+
+
+def must_be_usable(name: str, environ: Mapping[str, str]) -> None:
+    """Raises CredentialsError for a credential that is missing or cannot be read."""
+    _all_of(environ, name)
 
 
 class _Unusable(Exception):
@@ -91,12 +105,8 @@ def _way_out(missing: list[str]) -> str:
 
 def _find(name: str, environ: Mapping[str, str]) -> str:
     """The credential, or an empty text if it is nowhere."""
-    if folder := environ.get("CREDENTIALS_DIRECTORY"):
-        path = Path(folder) / _file_name(name)
-        if path.exists():
-            return _from_file(path, name)
-    if named := environ.get(f"{name}_FILE"):
-        return _from_file(Path(named), name)
+    if path := file_of(name, environ):
+        return _from_file(path, name)
     return _fit(environ.get(name, ""), f"the variable {name}")
 
 

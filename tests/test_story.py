@@ -109,6 +109,7 @@ async def test_every_command_that_help_names_has_help_of_its_own_that_fits_80_co
         "status",
         "history",
         "explain",
+        "doctor",
         "quarantine",
         "schema",
         "simulate",

@@ -14,6 +14,7 @@ from licensesync.cli import streams
 from licensesync.cli.apply import apply
 from licensesync.cli.check import check
 from licensesync.cli.demo import demo
+from licensesync.cli.doctor import doctor
 from licensesync.cli.explain import explain
 from licensesync.cli.history import history
 from licensesync.cli.import_ import import_
@@ -35,7 +36,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help starts in a third of the time
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (check, plan, apply, serve, import_, status, history, explain, schema, simulate, demo):
+for command in (check, plan, apply, serve, import_, status, history, explain, doctor, schema, simulate, demo):
     app.command(command.__name__.rstrip("_"))(command)  # `import` is a word of Python
 app.add_typer(quarantine)
 

@@ -86,6 +86,19 @@ def read(path: Path) -> Iterator[Connection | None]:
             yield connection
 
 
+def examined(path: Path) -> int:
+    """The version of a ledger that is there and undamaged, 0 for an empty file; nothing is written.
+
+    Raises LedgerError for one that is not usable.
+    """
+    _must_be_a_file(path)
+    with explained(path), _connected(path, looking=True) as connection:
+        with connection.begin():
+            version = _must_be_ours(path, connection)
+        _must_be_whole(path, connection)
+        return version
+
+
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
     """Whatever the database says no with becomes a LedgerError that names the file and the way out."""

@@ -56,18 +56,35 @@ def held(ledger: Path, command: str, now: datetime, whose: str = RUN) -> Iterato
 
 
 def is_held(ledger: Path, whose: str = RUN) -> bool:
-    """Whether a process holds the lock now; nothing is made, and nobody is kept from taking it."""
+    """Whether a process is known to hold the lock now."""
     try:
-        file = os.open(_file(ledger, whose), os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+        return holder(ledger, whose) is not None
+    except LedgerError:
         return False
+
+
+def holder(ledger: Path, whose: str = RUN) -> str | None:
+    """Who holds the ledger's lock, in words; None where nobody does. Nothing is made. Raises LedgerError.
+
+    A lock that nobody has introduced himself in is not tried: that alone could be in a run's way.
+    """
+    path = _file(ledger, whose)
     try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise LedgerError(
+            f"the ledger's lock {path} cannot be read: {error.strerror}; see that this user may"
+        ) from error
+    try:
+        if os.fstat(file).st_size:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return True
+        return _holder(path)
     finally:
         os.close(file)
-    return False
+    return None
 
 
 def _file(ledger: Path, whose: str) -> Path:

@@ -1,5 +1,6 @@
 """The contract's words as frozen values: what a plan, an outcome and a report are made of."""
 
+from licensesync.model.checkups import Check, Result
 from licensesync.model.facts import (
     Approval,
     ApprovalUse,
@@ -68,6 +69,7 @@ __all__ = [
     "ApprovalUse",
     "Background",
     "Capacity",
+    "Check",
     "Desired",
     "DeviceId",
     "Entry",
@@ -106,6 +108,7 @@ __all__ = [
     "Reading",
     "Refusal",
     "Report",
+    "Result",
     "Rule",
     "RunPlan",
     "RunRecord",

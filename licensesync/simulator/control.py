@@ -64,7 +64,7 @@ class Control:
             "POST /_sim/quirks": lambda: self._switch(_object(asked)),
             "GET /_sim/help": _help,
             "POST /_sim/total": lambda: self._buy(_object(asked), asked.now),
-            "POST /_sim/callback": '{"account"?, "name"?, "url", "username"?, "password"?}: registered by others; null: ended',
+            "POST /_sim/callback": lambda: self._register(_object(asked)),
             "POST /_sim/sku": lambda: self._buy_of_sku(_object(asked)),
         }
         answer = answers.get(f"{asked.method} {asked.path}")

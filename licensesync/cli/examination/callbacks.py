@@ -1,0 +1,70 @@
+"""Checks where the callbacks of each account go, without a word of what they are sent along with."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from licensesync.cli.examination.told import failed
+from licensesync.composition import READERS
+from licensesync.errors import ApiError
+from licensesync.model import Check, Product
+from licensesync.settings import Callbacks, Settings
+from licensesync.thingspace import callback_calls
+from licensesync.thingspace.callback_calls import Registration
+from licensesync.thingspace.client import Reader
+
+CALLBACKS: Final = "callbacks"
+NOT_NEEDED: Final = Check.ok(CALLBACKS, f"not needed, as no pool is {Product.SIM_SECURE}")
+
+
+async def checks(found: Settings, reader: Reader) -> list[Check]:
+    """One for each account that needs callbacks."""
+    if found.callbacks is None or not (accounts := _accounts(found)):
+        return [NOT_NEEDED]
+    return [await _checked(account, found.callbacks, reader) for account in accounts]
+
+
+def not_asked(found: Settings) -> list[Check]:
+    """What can be said of callbacks where the service cannot be asked."""
+    return [Check.skipped(f"{CALLBACKS} {account}", "no login") for account in _accounts(found)] or [NOT_NEEDED]
+
+
+def _accounts(found: Settings) -> list[str]:
+    return list(dict.fromkeys(p.account for p in found.pools.values() if p.product is Product.SIM_SECURE))
+
+
+async def _checked(account: str, wanted: Callbacks, reader: Reader) -> Check:
+    check = f"{CALLBACKS} {account}"
+    try:
+        told = await reader.read(callback_calls.registrations(account))
+    except ApiError as error:
+        return failed(check, error)
+    registered = callback_calls.of_service(told)
+    if registered is None:
+        return _missing(check, wanted)
+    if registered.url.rstrip("/") == wanted.public_url.rstrip("/"):
+        return Check.ok(check, f"registered for {registered.host}, as callbacks.public_url says")
+    return _of_others(check, registered)
+
+
+def _missing(check: str, wanted: Callbacks) -> Check:
+    """Registered by REST nowhere; what SOAP has registered is not told."""
+    found = "no address is registered"
+    if not wanted.register:
+        do = "register callbacks.public_url for CarrierService, or write register: true"
+        return Check.problem(check, found, do)
+    if Product.SIM_SECURE in READERS:
+        return Check.warning(check, found, "start licensesync serve, which registers callbacks.public_url")
+    return Check.warning(
+        check, found, f"nothing yet: serve registers it once a version of licensesync carries out {Product.SIM_SECURE}"
+    )
+
+
+def _of_others(check: str, registered: Registration) -> Check:
+    """An account has one address: whoever takes it takes it away from others."""
+    host = registered.host or "an address that is no URL"
+    return Check.problem(
+        check,
+        f"they go to {host}, by an address that is not callbacks.public_url",
+        "if that is yours, write it as callbacks.public_url; else agree with its owner: an account has but one address",
+    )

@@ -1,0 +1,80 @@
+"""Checks what lies beyond this process: where it would listen, one login, each account, callbacks, the clock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import chain
+from typing import Final
+
+from licensesync import composition
+from licensesync.cli.examination import callbacks, fota, listener, sim_secure
+from licensesync.cli.examination.told import NO_SETTINGS, failed, with_advice
+from licensesync.credentials import Credentials, credentials
+from licensesync.errors import ApiError, CredentialsError, LedgerError, LicenseSyncError
+from licensesync.model import Check, Pool, Product, Result
+from licensesync.settings import Settings, ThingSpace
+from licensesync.thingspace.client import Reader
+
+LOGIN: Final = "login"
+CLOCK: Final = "clock"
+SOON_OFF, FAR_OFF = 60, 300  # seconds
+
+EXAMINERS: Mapping[Product, Callable[[Pool, Reader, ThingSpace], Awaitable[Sequence[Check]]]] = {
+    Product.FOTA: fota.examined,
+    Product.SIM_SECURE: sim_secure.examined,
+}
+"""What looks at a pool: first its account, then its subscription."""
+
+
+def checks(found: Settings | None, environ: Mapping[str, str]) -> list[Check]:
+    if found is None:
+        return [Check.skipped(LOGIN, NO_SETTINGS), Check.skipped(CLOCK, NO_SETTINGS)]
+    try:
+        given = credentials(environ)
+    except (CredentialsError, OSError):
+        asked = _not_asked(found, Check.skipped(LOGIN, "a credential is missing or not usable"), None)
+    else:
+        asked = asyncio.run(_asked(found, given))
+    return [listener.checked(found.listen), *asked]
+
+
+async def _asked(found: Settings, given: Credentials) -> list[Check]:
+    try:
+        async with composition.examiner(found, given) as reader:
+            login = await _login(reader)
+            if login.result is not Result.OK:
+                return _not_asked(found, login, reader.clock_skew)
+            pools = [await EXAMINERS[each.product](each, reader, found.thingspace) for each in found.pools.values()]
+            return [login, *chain(*pools), *await callbacks.checks(found, reader), clock(reader.clock_skew)]
+    except LicenseSyncError as error:
+        return _not_asked(found, with_advice(LOGIN, error), None)
+
+
+async def _login(reader: Reader) -> Check:
+    """Tried once, and not at all where the ledger forbids it or cannot tell."""
+    try:
+        await reader.log_in()
+    except ApiError as error:
+        return failed(LOGIN, error)
+    except (LedgerError, OSError):
+        return Check.skipped(LOGIN, "the ledger cannot tell whether it was rejected before, and five lock the user")
+    return Check.ok(LOGIN, "the application has a token and the user has a session")
+
+
+def _not_asked(found: Settings, login: Check, skew: float | None) -> list[Check]:
+    """What remains of the checks where there is no login."""
+    names = [f"{what} {name}" for name in found.pools for what in ("account", "subscription")]
+    skipped = [Check.skipped(name, "no login") for name in names]
+    return [login, *skipped, *callbacks.not_asked(found), clock(skew)]
+
+
+def clock(skew: float | None) -> Check:
+    """This machine's clock beside the service's, ahead of it by so many seconds; None: the service was not heard."""
+    if skew is None:
+        return Check.skipped(CLOCK, "no answer of the service told its time")
+    if abs(skew) <= SOON_OFF:
+        return Check.ok(CLOCK, f"within {SOON_OFF} s of the service's")
+    found = f"this machine's clock is {abs(skew):,.0f} s {'ahead of' if skew > 0 else 'behind'} the service's"
+    make = Check.problem if abs(skew) > FAR_OFF else Check.warning
+    return make(CLOCK, found, "let it be set by NTP, such as with timedatectl set-ntp true")
