@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from licensesync.errors import (
 from licensesync.model import Action, DeviceId, Outcome, OutcomeKind, OutcomeReason, Verb
 from licensesync.thingspace import fota_calls, fota_verdicts
 from licensesync.thingspace.fota_calls import StatusForm, StatusPage, VerdictRow
-from licensesync.thingspace.wire import Call, Read, Write, error_for, excerpt, moment, retry_after
+from licensesync.thingspace.wire import Call, Read, Write, clock_skew, error_for, excerpt, moment, retry_after
 
 SAMPLES = Path(__file__).parent / "samples"
 ACCOUNT = "0642233522-00001"
@@ -713,6 +713,23 @@ def test_without_retry_after_nothing_is_asked() -> None:
     assert retry_after({}, NOW) is None
     assert error(429).retry_after is None
     assert error(429, b"", {"Retry-After": "3"}).retry_after == 3
+
+
+@pytest.mark.parametrize(
+    ("date", "ahead"),
+    [
+        ("Sun, 22 Nov 2026 15:00:00 GMT", 0),
+        ("Sun, 22 Nov 2026 14:59:59 GMT", 0),  # it has whole seconds
+        ("Sun, 22 Nov 2026 15:00:05 GMT", 0),  # written while the answer was on its way
+        ("Sun, 22 Nov 2026 14:58:59 GMT", 60),
+        ("Sun, 22 Nov 2026 15:01:05 GMT", -60),
+        ("Sun, 22 Nov 2026 15:01:05 -0000", -60),
+        ("soon", None),
+        ("", None),
+    ],
+)
+def test_the_service_s_clock_is_seen_as_near_as_an_answer_tells(date: str, ahead: float | None) -> None:
+    assert clock_skew({"Date": date}, NOW, NOW + timedelta(seconds=5)) == ahead
 
 
 @given(st.text(max_size=60))
