@@ -7,7 +7,6 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -19,6 +18,7 @@ from licensesync.daemon.board import Board
 from licensesync.daemon.course import Course
 from licensesync.daemon.listener import listening
 from licensesync.daemon.metrics import Metrics
+from licensesync.daemon.notifications import Notifier
 from licensesync.daemon.orders import Found, Orders
 from licensesync.daemon.rounds import Rounds
 from licensesync.daemon.systemd import Manager, Pulse
@@ -40,7 +40,7 @@ async def serve(settings: Settings, environ: Mapping[str, str]) -> bool:
         async with AsyncExitStack() as life:
             manager = Manager(environ)
             life.callback(manager.close)
-            service = Service(ledger, Orders(settings.file, environ), manager)
+            service = Service(settings, environ, manager)
             life.push_async_callback(service.rounds.close)
             return await service.live()
 
@@ -48,8 +48,9 @@ async def serve(settings: Settings, environ: Mapping[str, str]) -> bool:
 class Service:
     """One service. Two things go on side by side: what is wanted is kept up to date, and runs are made of it."""
 
-    def __init__(self, ledger: Path, orders: Orders, manager: Manager) -> None:
-        self._orders = orders
+    def __init__(self, settings: Settings, environ: Mapping[str, str], manager: Manager) -> None:
+        ledger = settings.ledger_path(environ)
+        self._orders = Orders(settings.file, environ)
         self._manager = manager
         self._pulse = Pulse(manager, asyncio.get_running_loop().time)
         self._metrics = Metrics()
@@ -61,7 +62,8 @@ class Service:
         self._log: Any = structlog.get_logger()
         course = Course()
         self.rounds = Rounds(ledger, self._metrics, course, self._pulse, self._show)
-        self._board = Board(ledger, orders, course, self.rounds.backoff, self._metrics, self._pulse)
+        self._board = Board(ledger, self._orders, course, self.rounds.backoff, self._metrics, self._pulse)
+        self._notifier = Notifier(ledger, environ, self._orders, self._metrics)
 
     async def live(self) -> bool:
         """From the first look at the inventory to the end; whether it ended in order."""
@@ -69,7 +71,7 @@ class Service:
             work = await self._orders.first()
             self._board.bell = bell = Bell(work.settings.schedule, self._due.set)
             try:
-                async with self._visible(work.settings) as address:
+                async with self._visible(work.settings) as address, self._notifier.telling():
                     await self._begin(address)
                     async with self._keeping_up_to_date():
                         await self._make_runs()
@@ -84,6 +86,7 @@ class Service:
         self._log.info("serve.started", version=__version__, listen=address, pools=pools, next_run=self._board.next_run)
         self._manager.ready()
         await self._tell_of_freshness()
+        self._notifier.looked()
         self._due.set()
 
     @asynccontextmanager
@@ -123,7 +126,9 @@ class Service:
         self._pulse.beat()
         self._due.clear()  # this run goes by all that the bell has rung for until now
         if self._due_now().pools and not self.rounds.stop.is_set():
-            await self.rounds.make(self._due_now)
+            report = await self.rounds.make(self._due_now)
+            if not self.rounds.stop.is_set():
+                self._notifier.run_ended(report)
             await self._keep()
 
     def _due_now(self) -> Pass:
@@ -187,6 +192,7 @@ class Service:
         if self.rounds.stop.is_set():  # what was looked with was cut short
             return
         await self._tell_of_freshness()
+        self._notifier.looked()
         if found is Found.LOADED:
             self.rounds.backoff.waive()
             await self._take()

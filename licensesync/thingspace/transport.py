@@ -180,14 +180,14 @@ async def opened(
         # What is repeated is decided here: aiohttp would send GET and DELETE again by itself when a connection drops.
         session._retry_connection = False  # noqa: SLF001 - there is no public switch; a test holds it to this
         limiter = AsyncLimiter(1, 1 / bounds.requests_per_second)
-        proxy = _proxy_for(url, environ)
+        proxy = proxy_for(url, environ)
         in_flight = asyncio.Semaphore(bounds.concurrency)
         transport = Transport(session, url.rstrip("/"), bounds, proxy, limiter, in_flight, meter or Unmetered())
         transport.keep_secret(*proxy.secrets)
         yield transport
 
 
-def _proxy_for(url: str, environ: Mapping[str, str]) -> Proxy:
+def proxy_for(url: str, environ: Mapping[str, str]) -> Proxy:
     """The proxy that the environment names for this address; none for loopback."""
     target = urlsplit(url)
     host = target.hostname or ""
