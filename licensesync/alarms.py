@@ -162,13 +162,14 @@ class Alarms:
 
     def told(self, notice: Notice, now: datetime) -> Alarms:
         """What is known after a notice has reached somebody. What has changed meanwhile is still to be told."""
-        known = self.standing.get(notice.subject)
-        if known is None or known.over != (notice.stage is Stage.RECOVERED) or known.what.kind != notice.what.kind:
-            return self
-        rest = {on: each for on, each in self.standing.items() if on != notice.subject}
-        if not known.over:
-            rest[notice.subject] = replace(known, told_at=now, told_kind=notice.what.kind)
-        return replace(self, standing=rest)
+        known, kind = self.standing.get(notice.subject), notice.what.kind
+        standing = {on: each for on, each in self.standing.items() if on != notice.subject}
+        if notice.stage is not Stage.RECOVERED:
+            ended = Standing(notice.what, notice.since, notice.occasion, over=True)
+            standing[notice.subject] = replace(known or ended, told_at=now, told_kind=kind)
+        elif known and not known.over:
+            standing[notice.subject] = replace(known, told_at=None, told_kind="")
+        return replace(self, standing=standing)
 
     def _seeing(self, seen: Mapping[Subject, What | None], now: datetime, occasion: Occasion) -> Alarms:
         """With what was seen of these subjects, None where there is no alarm (any more)."""

@@ -40,6 +40,7 @@ class Notifier:
         self._alarms = Alarms()
         self._kept: object = None
         self._changed = asyncio.Event()
+        self._ending = False
         self._failures = 0
         self._again_at: datetime | None = None
         self._log: Any = structlog.get_logger()
@@ -65,14 +66,15 @@ class Notifier:
     async def telling(self) -> AsyncIterator[None]:
         """Tells meanwhile, from what was known when the service ended last; at the end what is due, if it goes fast."""
         await self._remember()
-        telling = asyncio.create_task(self._tell_forever())
+        telling = asyncio.create_task(self._tell_to_the_end())
         try:
             yield
         finally:
+            self._ending = True
+            self._changed.set()
+            await asyncio.wait({telling}, timeout=AT_THE_END)
             telling.cancel()
             await asyncio.wait({telling})
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._tell_unharmed(), AT_THE_END)
 
     async def _remember(self) -> None:
         try:
@@ -81,9 +83,11 @@ class Notifier:
             self._log.warning("notification.not-kept", problem=str(error))
         self._alarms = alarms.read(self._kept)
 
-    async def _tell_forever(self) -> None:
+    async def _tell_to_the_end(self) -> None:
         while True:
             await self._tell_unharmed()
+            if self._ending:
+                return
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), self._pause())
             self._changed.clear()

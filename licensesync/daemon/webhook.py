@@ -97,11 +97,18 @@ def webhook(wanted: Notifications, environ: Mapping[str, str], *, insecure: bool
     url = wanted.webhook or secret.url
     if not url:
         raise Undelivered("there is no webhook; write notifications.webhook, or give WEBHOOK_URL")
-    parts = urlsplit(url)
-    plain = parts.scheme == "http" and not insecure
-    if parts.scheme not in {"http", "https"} or (plain and not is_loopback(parts.hostname or "")):
+    if not _is_fit(url, insecure=insecure):
         raise Undelivered("WEBHOOK_URL is no https address; write the one that the webhook's service shows")
     return Webhook(url, secret.token, wanted.form)
+
+
+def _is_fit(url: str, *, insecure: bool) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    is_private = parts.scheme == "https" or insecure or is_loopback(parts.hostname or "")
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and is_private
 
 
 async def post(to: Webhook, body: Mapping[str, object], environ: Mapping[str, str]) -> None:
