@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Final
 
 from licensesync import inventory, provenance, trees
+from licensesync.credentials import file_of
 from licensesync.errors import ProvenanceError
 from licensesync.files import LocalFiles, Source
 from licensesync.inventory import Inventory
@@ -14,6 +16,9 @@ from licensesync.model import InventoryInfo, Pool
 from licensesync.remotes import Vanished
 from licensesync.repository import Damaged, Mirror
 from licensesync.settings import GitSource, LocalSource, Settings
+
+DEPLOY_KEY: Final = "GIT_DEPLOY_KEY"
+"""The credential that is the deploy key where the settings name none: a file, whatever else credentials may be."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +59,12 @@ def origin(settings: Settings, environ: Mapping[str, str], *, fetch: bool, ref: 
 
     With `fetch` a git remote is asked first, else nothing is asked of the network. A remote that does not answer makes
     what it said before `stale`. Raises ProvenanceError if it has not said anything yet, or says that there is no such
-    ref; and for a ref that does not exist.
+    ref; and for a ref that does not exist. The deploy key is that of the settings, else the one of the credentials.
     """
     match settings.inventory:
         case GitSource() as source:
-            asked = source if ref is None else replace(source, ref=ref)
+            key = source.deploy_key or file_of(DEPLOY_KEY, environ)
+            asked = replace(source, deploy_key=key, ref=source.ref if ref is None else ref)
             return _of_remote(Mirror(asked, settings.mirror_path(environ)), fetch=fetch)
         case LocalSource() as source:
             return _of_files(source, settings) if ref is None else _of_commit(source, settings, ref)

@@ -33,7 +33,10 @@ def settings_schema() -> Schema:
         url=_described(sources.GIT_URL, "What git clone takes."),
         ref=_described(sources.GIT_REF, "A branch, a tag or a commit; HEAD if not set."),
         path=_described(sources.GIT_PATH, "The file or folder in the repository; its root if not set."),
-        deploy_key=_described(values.PATH, "The file of an SSH key for this repository; else as git itself finds one."),
+        deploy_key=_described(
+            values.PATH,
+            "The file of an SSH key for it; else the credential git-deploy-key; else as git itself finds one.",
+        ),
         fetch_every=_described(values.span(), "How often new commits are looked for between runs; 1m if not set."),
         timeout=_described(values.span(), "How long the remote may take; 1m if not set."),
         verify={

@@ -14,6 +14,8 @@ import yaml
 from expositions import NOT_OURS, exported, families
 
 from licensesync.daemon.metrics import Metrics
+from licensesync.exit_codes import ExitCode
+from licensesync.model import Rule
 
 ROOT = Path(__file__).parent.parent
 ALERTS = yaml.safe_load((ROOT / "config/prometheus/alerts.yaml").read_text())["groups"][0]["rules"]
@@ -153,3 +155,9 @@ def test_the_dashboard_has_its_rows_and_panels_that_do_not_overlap() -> None:
 
 def _cells(x: int, y: int, w: int, h: int) -> list[tuple[int, int]]:
     return [(column, line) for column in range(x, x + w) for line in range(y, y + h)]
+
+
+def test_every_refusal_and_every_exit_code_has_its_paragraph_in_the_runbook() -> None:
+    runbook = README.partition("\n## Runbook\n")[2].partition("\n## ")[0]
+    paragraphs = dict(re.findall(r"^### (Refusal: \w+|Exit code \d+)\n\n(.+)", runbook, re.MULTILINE))
+    assert set(paragraphs) == {f"Refusal: {rule}" for rule in Rule} | {f"Exit code {code}" for code in ExitCode}

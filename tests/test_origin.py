@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -166,3 +167,19 @@ async def test_commands_go_by_a_git_remote_and_by_what_it_said_last(tmp_path: Pa
     (named,) = [standing["inventory"] for standing in told.document["pools"]]
     assert (named["place"], named["line"]) == ("fleet/a.yaml:5:9", None)
     assert (checked.code, checked.out) == (0, "3 devices, 1 pool: no problems\n")
+
+
+def test_a_deploy_key_may_come_as_a_credential(remote: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    remote.push("one")
+    notes, programs, credentials = (tmp_path / name for name in ("notes", "programs", "credentials"))
+    programs.mkdir()
+    credentials.mkdir()
+    (programs / "ssh").write_text(f'#!/bin/sh\necho "$2" > {notes}\nfor word; do :; done\neval "$word"\n')
+    (programs / "ssh").chmod(0o700)
+    (credentials / "git-deploy-key").touch()
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    file = tmp_path / "licensesync.yaml"
+    file.write_text(f"inventory: {{git: {{url: 'git@host:{remote.url}', ref: main}}}}\n{POOLS}")
+    environ = {"STATE_DIRECTORY": str(tmp_path), "CREDENTIALS_DIRECTORY": str(credentials)}
+    assert origin(settings.load(file), environ, fetch=True).info.commit == remote.head
+    assert notes.read_text().strip() == str(credentials / "git-deploy-key")
