@@ -92,7 +92,7 @@ def test_a_run_that_has_not_ended_is_said_to_go_on_or_to_have_been_killed() -> N
 
 def test_the_next_run_is_told_where_one_is_planned() -> None:
     told = " ".join(lines(replace(stands(past.pool()), service=past.SERVICE)))
-    assert "service runs as process 4711 since 2026-11-22 15:00 UTC next run 2026-11-22 15:02 UTC" in told
+    assert "service runs as process 4711 since 2026-11-22 15:00 UTC; next run 2026-11-22 15:02 UTC" in told
     assert "backs off: the next attempt to read it is 2026-11-22 15:02 UTC" in told
     assert "inventory.yaml:3:9: unknown pool 'fot'; write fota" in told
 

@@ -86,7 +86,7 @@ def _ending(page: Page, status: Status, ledger: str) -> Iterator[str]:
         yield from _last_run(page, status.last_run)
         yield from page.prose(f"ledger {ledger}")
     if service := status.service:
-        yield from page.prose(" ".join(_of_service(service)))
+        yield from page.prose("; ".join(_of_service(service)))
         for problem in service.problems:
             yield from page.prose(problem, Style.RED, indent=2)
         if service.stale:
