@@ -268,6 +268,33 @@ async def test_changed_settings_are_taken_and_what_needs_a_restart_is_said(tmp_p
         assert not (tmp_path / "other.db").exists()
 
 
+async def test_a_folder_that_is_replaced_is_followed_and_a_ledger_inside_it_is_no_news(tmp_path: Path) -> None:
+    async with fleet_of(tmp_path) as fleet:
+        scheduled(fleet, "ledger: sqlite:///fleet/ledger.db")
+        settings = tmp_path / "licensesync.yaml"
+        settings.write_text(settings.read_text().replace("inventory: inventory.yaml", "inventory: fleet"))
+
+        def write(name: str, devices: int) -> None:
+            fleet.inventory(imeis(0, devices))
+            (tmp_path / name).mkdir(exist_ok=True)
+            (tmp_path / "inventory.yaml").rename(tmp_path / name / "a.yaml")
+
+        write("fleet", 2)
+        async with serving(fleet) as service:
+            await service.told("run.finished")
+            write("fleet", 3)
+            await service.told("run.finished", 2)
+            write("other", 4)
+            (tmp_path / "fleet").rename(tmp_path / "former")
+            (tmp_path / "fleet").symlink_to("other")
+            await service.told("run.started", devices=4)
+            write("other", 5)
+            await service.told("run.started", devices=5)
+            service.signal(signal.SIGTERM)
+            assert await service.ended() == 0
+        assert [event["devices"] for event in service.of("run.started")] == [2, 3, 4, 5]
+
+
 async def _sends(fleet: Fleet, service: Service) -> None:
     while not fleet.writes():
         assert service.process.returncode is None, service.events

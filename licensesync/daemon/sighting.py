@@ -40,9 +40,16 @@ def sighted(file: Path, environ: Mapping[str, str], *, fetch: bool) -> Sighting:
     """What there is now; with `fetch` a git remote is asked first. Raises what is wrong with settings or git."""
     found = settings.load(file)
     stands = origin(found, environ, fetch=fetch)
-    marks = dict(_marks([file, *_files_of(found.inventory)]))
+    ledger = found.ledger_path(environ)
+    others = (path for path in _files_of(found.inventory) if not _is_of(ledger, path))
+    marks = dict(_marks([file, *others]))
     trace = (stands.info.commit, stands.info.dirty, stands.mark, tuple(sorted(marks.items())))
     return Sighting(found, stands, trace, max(mark[0] for mark in marks.values()) / 1e9)
+
+
+def _is_of(ledger: Path, path: Path) -> bool:
+    """Whether this changes with each run: the ledger, its lock and its journal, and the folder that they are in."""
+    return path == ledger.parent or str(path).startswith(str(ledger))
 
 
 def _files_of(source: Source) -> Iterator[Path]:
@@ -53,7 +60,8 @@ def _files_of(source: Source) -> Iterator[Path]:
         case GitSource(verify=Verify() as verify):
             yield from (keys for keys in (verify.ssh, verify.gpg) if keys)
         case LocalSource(path) if path.is_dir():
-            for folder, _, names in os.walk(path, followlinks=True):
+            for folder, folders, names in os.walk(path, followlinks=True):
+                folders[:] = [name for name in folders if name != ".git"]
                 yield Path(folder)
                 yield from (Path(folder, name) for name in names)
         case LocalSource(path):

@@ -19,15 +19,44 @@ LOOKS_AGAIN: Final = 30.0
 async def watch(settings: Path, inventory: Path | None, changed: Callable[[], None]) -> None:
     """Calls `changed` whenever something happens to the settings file or below the inventory, until it is cancelled.
 
-    Folders are watched and not files: many programs write a new file and give it the old one's name.
+    Folders are watched and not files: many programs write a new file and give it the old one's name. A folder that
+    itself was replaced, or a link that leads elsewhere now, is watched anew.
     """
+    stirred = asyncio.Event()
+
+    def noticed() -> None:
+        changed()
+        stirred.set()
+
     names = {settings, *([inventory] if inventory else [])}
-    async with asyncio.TaskGroup() as watching:
-        for folder in {path.parent for path in names}:
-            watching.create_task(_watch(folder, names, changed))
-        is_folder = await asyncio.to_thread(inventory.is_dir) if inventory else False
-        if inventory and is_folder:
-            watching.create_task(_watch(inventory, None, changed))
+    while True:
+        folders = await asyncio.to_thread(_folders, names)
+        watching = [
+            asyncio.create_task(_watch(folder, None if folder in names else names, noticed)) for folder in folders
+        ]
+        try:
+            while await asyncio.to_thread(_folders, names) == folders:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stirred.wait(), LOOKS_AGAIN)
+                stirred.clear()
+        finally:
+            for each in watching:
+                each.cancel()
+            await asyncio.wait(watching)
+
+
+def _folders(names: set[Path]) -> dict[Path, tuple[int, int]]:
+    """The folders to be watched for these names, each with what tells it from another one in its place."""
+    wanted = {name.parent for name in names} | {name for name in names if name.is_dir()}
+    return {folder: _identity(folder) for folder in wanted}
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    try:
+        seen = folder.stat()
+    except OSError:
+        return 0, 0
+    return seen.st_dev, seen.st_ino
 
 
 async def _watch(folder: Path, names: set[Path] | None, changed: Callable[[], None]) -> None:
