@@ -46,10 +46,16 @@ def configure(*, as_json: bool, level: str) -> None:
     for_people: list[Any] = [
         structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
         _without_blanks,
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=15, sort_keys=False),
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(),
+            pad_event_to=15,
+            sort_keys=False,
+            exception_formatter=structlog.dev.plain_traceback,  # others show variables, which may hold secrets
+        ),
     ]
     for_programs: list[Any] = [
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
         structlog.processors.JSONRenderer(serializer=_json),
     ]
     structlog.configure(

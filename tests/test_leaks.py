@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import leaks
 import pytest
+import structlog
 import warm
 from fleets import CREDENTIALS, fleet_of, imeis
+
+from licensesync import journal
 
 pytest_plugins = ["pytester"]
 
@@ -34,6 +39,34 @@ async def test_what_processes_print_is_looked_through(tmp_path: Path) -> None:
         ended = await fleet.run("apply", "--yes")
     assert ended.err.encode() in warm.PRINTED
     assert (tmp_path / "licensesync.db").is_file()
+
+
+@pytest.fixture
+def _log_as_before() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.mark.usefixtures("_log_as_before")
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_mistake_is_told_with_where_it_was_made_and_without_what_the_variables_held(
+    capsys: pytest.CaptureFixture[str], *, as_json: bool
+) -> None:
+    def call(bearer: str) -> None:
+        headers = {"Authorization": f"Bearer {bearer}"}
+        raise RuntimeError(len(headers))
+
+    journal.configure(as_json=as_json, level="info")
+    try:
+        call("token-" + "31f7")
+    except RuntimeError:
+        structlog.get_logger().error("run.failed", exc_info=True)
+
+    told = capsys.readouterr().err
+    traceback = json.loads(told)["exception"] if as_json else told
+    assert 'test_leaks.py", line ' in traceback
+    assert "in call\n" in traceback
+    assert "token-31f7" not in told
 
 
 def test_a_test_that_leaves_a_credential_behind_fails(
