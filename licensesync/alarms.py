@@ -116,18 +116,18 @@ class Alarms:
         for each in report.pools:
             pool = each.plan.pool.name
             unread[pool] = unread.get(pool, 0) + 1 if isinstance(each.plan, Unread) else 0
-        seen: dict[Subject, What | None] = {Subject(Alarm.FAILING): None}
+        failed = self.failed + 1 if report.unrecorded else 0
+        seen = _of_runs(failed, unreadable_after)
         for each in report.pools:
             seen |= _of_pool(each.plan, unread, unreadable_after)
         known = self._seeing(seen, report.finished_at, Occasion.of(inventory, report.run))
-        return replace(known, unread=unread, failed=0)
+        return replace(known, unread=unread, failed=failed)
 
     def after_no_run(self, inventory: InventoryInfo, now: datetime, unreadable_after: int) -> Alarms:
         """What is known after a run that came to no end."""
         failed = self.failed + 1
-        what = What("", f"{failed} runs in a row have failed; the log says why")
-        seen = {Subject(Alarm.FAILING): what} if failed >= unreadable_after else {}
-        return replace(self._seeing(seen, now, Occasion.of(inventory)), failed=failed)
+        known = self._seeing(_of_runs(failed, unreadable_after), now, Occasion.of(inventory))
+        return replace(known, failed=failed)
 
     def looking(
         self,
@@ -156,9 +156,9 @@ class Alarms:
             if notice := _due(subject, self.standing[subject], now, repeat):
                 yield notice
 
-    def next_due(self, repeat: timedelta) -> datetime | None:
-        """When something is to be said again, if nothing changes; None if nothing stands."""
-        return min((each.told_at + repeat for each in self.standing.values() if each.told_at), default=None)
+    def repeats(self, repeat: timedelta) -> Iterator[datetime]:
+        """When each alarm that somebody was told of is to be said again, if nothing changes."""
+        return (each.told_at + repeat for each in self.standing.values() if each.told_at)
 
     def told(self, notice: Notice, now: datetime) -> Alarms:
         """What is known after a notice has reached somebody. What has changed meanwhile is still to be told."""
@@ -187,6 +187,14 @@ def _raised(before: Standing | None, what: What, now: datetime, occasion: Occasi
     if before is None:
         return Standing(what, now, occasion)
     return replace(before, what=what, occasion=occasion, over=False)
+
+
+def _of_runs(failed: int, unreadable_after: int) -> dict[Subject, What | None]:
+    """What so many failed runs in a row show; fewer than it takes are no alarm, and no end of one."""
+    if 0 < failed < unreadable_after:
+        return {}
+    what = What("", f"{counted(failed, 'run')} in a row failed; the log says why") if failed else None
+    return {Subject(Alarm.FAILING): what}
 
 
 def _of_pool(plan: Plan | Unread, unread: Mapping[str, int], unreadable_after: int) -> dict[Subject, What | None]:

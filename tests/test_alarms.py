@@ -169,9 +169,19 @@ def test_a_pool_that_is_no_more_is_forgotten() -> None:
 
 def test_it_is_known_when_what_lasts_is_to_be_told_again() -> None:
     known = Alarms().after(report(REFUSED), INVENTORY, N)
-    assert known.next_due(DAY) is None
+    assert not list(known.repeats(DAY))
     _, known = said(known)
-    assert known.next_due(DAY) == NOW + DAY
+    assert list(known.repeats(DAY)) == [NOW + DAY]
+
+
+def test_a_run_whose_end_the_ledger_does_not_know_is_no_good_one() -> None:
+    known, told = Alarms(), []
+    for hours in range(N + 1):
+        lost = replace(report(REFUSED if hours else FINE, hours), unrecorded=hours < N)
+        words, known = said(known.after(lost, INVENTORY, N), hours)
+        told.append(words)
+    refused, failing = (Alarm.REFUSED, Stage.RAISED), (Alarm.FAILING, Stage.RAISED)
+    assert told == [[], [refused], [failing], [(Alarm.FAILING, Stage.RECOVERED)]]
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,31 +17,36 @@ import pytest
 from aiohttp import web
 from expositions import series
 from fleets import CREDENTIALS, Fleet, fleet_of, imeis
-from render_worlds import FOTA, REFUSAL, run_report
+from render_worlds import FOTA, REFUSAL, assign, run_report
 from services import scheduled, serving
 from structlog.testing import capture_logs
 
+from licensesync.composition import Pass
 from licensesync.daemon import notifications
+from licensesync.daemon.backoff import Pace
 from licensesync.daemon.metrics import Metrics
-from licensesync.daemon.notifications import Notifier
-from licensesync.daemon.orders import Orders
+from licensesync.daemon.notifications import PACE, Notifier
+from licensesync.daemon.orders import Found, Orders
 from licensesync.ledger import database
-from licensesync.model import Capacity, Plan, PoolReport, Report
+from licensesync.model import Capacity, Held, HeldReason, Plan, PoolReport, Report
 
 SECRET = "hook-path-31f7"
 TOKEN = "webhook-token-31f7"
 FINE = Plan(FOTA, Capacity(10, 10))
 REFUSED = replace(FINE, refusal=REFUSAL)
+SHORT_TOO = replace(REFUSED, held=(Held(assign(1), HeldReason.NO_CAPACITY),))
+SOON = Pace(timedelta(milliseconds=100), timedelta(milliseconds=100))
 
 
 @dataclass
 class Receiver:
-    """What a webhook has heard, and how it answers: with these codes first, then with 200."""
+    """What a webhook has heard, and how it answers: with these codes first, then with 200; `unfit` alarms with 400."""
 
     url: str = ""
     heard: list[Any] = field(default_factory=list)
     headers: list[Any] = field(default_factory=list)
     codes: list[int] = field(default_factory=list)
+    unfit: str = ""
     grown: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def answer(self, request: web.Request) -> web.Response:
@@ -48,7 +54,8 @@ class Receiver:
             self.heard.append(await request.json())
             self.headers.append(request.headers)
             self.grown.notify_all()
-        return web.Response(status=self.codes.pop(0) if self.codes else 200, headers={"Location": "/elsewhere"})
+        otherwise = 400 if self.heard[-1].get("alarm") == self.unfit else 200
+        return web.Response(status=self.codes.pop(0) if self.codes else otherwise, headers={"Location": "/elsewhere"})
 
     async def has(self, count: int) -> list[Any]:
         async with self.grown:
@@ -73,16 +80,43 @@ async def receiving(*codes: int) -> AsyncIterator[Receiver]:
         await runner.cleanup()
 
 
+class Seen(Orders):
+    """Orders that count how often somebody has looked at them."""
+
+    looks = 0
+
+    @property
+    def in_force(self) -> Pass:
+        self.looks += 1
+        return super().in_force
+
+
 async def notifier_of(fleet: Fleet, more: str, **environ: str) -> tuple[Notifier, Metrics]:
     """One that goes by the fleet's settings and these lines of `notifications:`."""
-    scheduled(fleet, f"notifications: {{{more}}}")
-    fleet.inventory(imeis(0, 3))
+    metrics = Metrics()
+    return notifier_by(fleet, await orders_of(fleet, more, **environ), metrics, PACE, **environ), metrics
+
+
+def notifier_by(fleet: Fleet, orders: Orders, metrics: Metrics, pace: Pace = PACE, **environ: str) -> Notifier:
     ledger = fleet.folder / "licensesync.db"
     database.prove(ledger)
-    given = {**CREDENTIALS, **environ}
-    orders, metrics = Orders(fleet.folder / "licensesync.yaml", given), Metrics()
+    return Notifier(ledger, {**CREDENTIALS, **environ}, orders, metrics, pace)
+
+
+async def orders_of(fleet: Fleet, more: str, **environ: str) -> Seen:
+    write(fleet, more)
+    orders = Seen(fleet.folder / "licensesync.yaml", {**CREDENTIALS, **environ})
     await orders.first()
-    return Notifier(ledger, given, orders, metrics), metrics
+    return orders
+
+
+def write(fleet: Fleet, more: str) -> None:
+    """Settings with these notifications, and an inventory; both long ago, so that nobody waits until they rest."""
+    fleet.settings()
+    scheduled(fleet, f"notifications: {{{more}}}")
+    fleet.inventory(imeis(0, 3))
+    for name in ("licensesync.yaml", "inventory.yaml"):
+        os.utime(fleet.folder / name, (1e9, 1e9 + len(more)))
 
 
 def report(plan: Plan) -> Report:
@@ -152,15 +186,84 @@ async def test_a_webhook_that_does_not_take_it_is_asked_again_later_even_after_a
                     notifier.run_ended(report(REFUSED))
                     await asyncio.sleep(0.05)
                     assert len(receiver.heard) == heard + 1, "it is left alone for a while"
-                settings = tmp_path / "licensesync.yaml"
-                settings.write_text(settings.read_text().partition("schedule:")[0])
     assert [each["stage"] for each in receiver.heard] == ["raised"] * 3
     assert [log["event"].partition(".")[2] for log in logs] == ["failed", "failed", "sent"]
     assert logs[0]["problem"].startswith("127.0.0.1 answered 500; ")
     assert logs[1]["problem"].startswith("127.0.0.1 answered 302; "), "it is followed nowhere"
     assert logs[0]["next_attempt"] > datetime.now(UTC)
-    assert {series(each)['notifications_total{result="failed"}'] for each in counted} == {0, 1}
+    assert [series(each)['notifications_total{result="failed"}'] for each in counted] == [1, 1, 0]
     assert not any(secret in str(logs) for secret in (SECRET, TOKEN))
+
+
+async def test_a_message_that_failed_and_is_no_longer_needed_leaves_the_service_at_rest(tmp_path: Path) -> None:
+    async with fleet_of(tmp_path) as fleet, receiving(500) as receiver:
+        orders, metrics = await orders_of(fleet, f"webhook: '{receiver.url}'"), Metrics()
+        notifier = notifier_by(fleet, orders, metrics, SOON)
+        async with notifier.telling():
+            notifier.run_ended(report(REFUSED))
+            await receiver.has(1)
+            notifier.run_ended(report(FINE))
+            before = orders.looks
+            await asyncio.sleep(4 * SOON.latest.total_seconds())
+            assert orders.looks - before < 20, "nothing is due, and nobody looks all the time whether it is"
+            notifier.run_ended(report(REFUSED))
+            await receiver.has(2)
+    assert [each["stage"] for each in receiver.heard] == ["raised", "raised"]
+
+
+async def test_a_webhook_that_was_mended_in_the_settings_is_told_at_once(tmp_path: Path) -> None:
+    async with fleet_of(tmp_path) as fleet, receiving() as receiver:
+        orders = await orders_of(fleet, f"webhook: 'http://127.0.0.1:1/{SECRET}'")
+        notifier = notifier_by(fleet, orders, Metrics())
+        with capture_logs() as logs:
+            async with notifier.telling():
+                notifier.looked()
+                notifier.run_ended(report(REFUSED))
+                while not logs:
+                    await asyncio.sleep(0.01)
+                write(fleet, f"webhook: '{receiver.url}', repeat: 2d")
+                assert await orders.look() is Found.LOADED
+                notifier.looked()
+                await receiver.has(1)
+    assert [log["event"] for log in logs] == ["notification.failed", "notification.sent"]
+
+
+async def test_a_message_that_the_webhook_does_not_take_keeps_no_other_waiting(tmp_path: Path) -> None:
+    async with fleet_of(tmp_path) as fleet, receiving() as receiver:
+        receiver.unfit = "refused"
+        notifier, _ = await notifier_of(fleet, f"webhook: '{receiver.url}'")
+        with capture_logs() as logs:
+            async with notifier.telling():
+                notifier.run_ended(report(SHORT_TOO))
+                await receiver.has(2)
+                notifier.run_ended(report(REFUSED))
+                await receiver.has(3)
+    assert [(each["alarm"], each["stage"]) for each in receiver.heard] == [
+        ("refused", "raised"),
+        ("short", "raised"),
+        ("short", "recovered"),
+    ]
+    assert logs[0]["problem"].startswith("127.0.0.1 answered 400, it does not take this message; see whether json is ")
+
+
+async def test_a_mistake_costs_a_message_and_never_the_service(tmp_path: Path) -> None:
+    class Mistaken(Metrics):
+        def notified(self, *, sent: bool) -> None:
+            raise RuntimeError(sent)
+
+    async with fleet_of(tmp_path) as fleet, receiving() as receiver:
+        orders = await orders_of(fleet, f"webhook: '{receiver.url}'")
+        with capture_logs() as logs:
+            notifier = notifier_by(fleet, orders, Mistaken())
+            async with notifier.telling():
+                notifier.run_ended(report(REFUSED))
+                await receiver.has(1)
+                notifier.run_ended(report(SHORT_TOO))
+                before = orders.looks
+                await asyncio.sleep(0.2)
+                assert orders.looks - before < 20
+    assert [(log["event"], log["problem"]) for log in logs] == [("notification.mistake", "RuntimeError: True")]
+    assert len(receiver.heard) == 1, "it is left alone for a while"
 
 
 @pytest.mark.parametrize(
@@ -217,7 +320,7 @@ async def test_the_service_tells_of_a_refusal_once_also_across_a_restart_and_whe
     assert SECRET not in json.dumps(service.events)
 
 
-async def test_a_webhook_that_hangs_keeps_nobody_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_webhook_that_hangs_keeps_nobody_waiting(tmp_path: Path) -> None:
     hangs = asyncio.Event()
 
     async def hang(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

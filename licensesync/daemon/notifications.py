@@ -13,10 +13,12 @@ from typing import Any, Final
 import structlog
 
 from licensesync import alarms
-from licensesync.alarms import Alarms, Notice
+from licensesync.alarms import Alarms, Notice, Subject
+from licensesync.composition import Pass
+from licensesync.daemon.backoff import Backoff, Pace
 from licensesync.daemon.metrics import Metrics
 from licensesync.daemon.orders import Orders
-from licensesync.daemon.webhook import message, post, webhook
+from licensesync.daemon.webhook import Undelivered, message, post, webhook
 from licensesync.errors import LedgerError, LicenseSyncError
 from licensesync.ledger import service
 from licensesync.model import Report
@@ -25,39 +27,50 @@ from licensesync.notices import Notifications
 AT_THE_END: Final = 3.0
 """Seconds for what is due when the service ends; the rest is told after the next start."""
 
-SOONEST, LATEST = timedelta(seconds=30), timedelta(hours=1)
-"""How long it is left alone after one failure, and at most."""
+LATEST: Final = timedelta(hours=1)
+PACE: Final = Pace(timedelta(seconds=30), LATEST)
+"""How long a webhook is left alone after one failure, and at most."""
+
+WEBHOOK: Final = ""
+"""What backs off where it is the webhook that fails, and not one message."""
 
 
 class Notifier:
     """Keeps what stands, in the ledger too, and tells what is due; one that fails is tried again ever more rarely."""
 
-    def __init__(self, ledger: Path, environ: Mapping[str, str], orders: Orders, metrics: Metrics) -> None:
+    def __init__(
+        self, ledger: Path, environ: Mapping[str, str], orders: Orders, metrics: Metrics, pace: Pace = PACE
+    ) -> None:
         self._ledger = ledger
         self._environ = environ
         self._orders = orders
         self._metrics = metrics
+        self._pace = pace
+        self._backoff = Backoff()
+        self._goes_by: Pass | None = None
         self._alarms = Alarms()
         self._kept: object = None
         self._changed = asyncio.Event()
         self._ending = False
-        self._failures = 0
-        self._again_at: datetime | None = None
         self._log: Any = structlog.get_logger()
 
     def run_ended(self, report: Report | None) -> None:
         """A run has come to its end, or with None to no good one."""
         wanted, info = self._wanted, self._orders.in_force.info
         if wanted and report:
-            self._know(self._alarms.after(report, info, wanted.unreadable_after))
+            self._know(self._of_pools(self._alarms.after(report, info, wanted.unreadable_after)))
         elif wanted:
             self._know(self._alarms.after_no_run(info, datetime.now(UTC), wanted.unreadable_after))
 
     def looked(self) -> None:
-        """Settings and inventory were looked at."""
+        """Settings and inventory were looked at; where others are in force now, the webhook may have been mended."""
         orders = self._orders
+        if orders.in_force is not self._goes_by:
+            self._goes_by = orders.in_force
+            self._backoff.waive()
+            self._changed.set()
         if self._wanted:
-            known = self._alarms.of_pools(pool.name for pool in orders.in_force.pools)
+            known = self._of_pools(self._alarms)
             problems = orders.rejection.problems if orders.rejection else ()
             now, info = datetime.now(UTC), orders.in_force.info
             self._know(known.looking(info, now, problems=problems, stale=orders.stale, fresh_at=orders.fresh_at))
@@ -85,46 +98,58 @@ class Notifier:
 
     async def _tell_to_the_end(self) -> None:
         while True:
-            await self._tell_unharmed()
+            again_at = await self._tell_unharmed()
             if self._ending:
                 return
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), self._pause())
+                await asyncio.wait_for(self._changed.wait(), _seconds_until(again_at))
             self._changed.clear()
 
-    async def _tell_unharmed(self) -> None:
+    async def _tell_unharmed(self) -> datetime | None:
         """A mistake in this program costs a message, and never the service."""
         try:
-            await self._tell()
+            return await self._tell()
         except Exception as error:  # noqa: BLE001 - whatever it is
             self._log.error("notification.mistake", problem=f"{type(error).__name__}: {error}", exc_info=True)
-            self._again_at = datetime.now(UTC) + LATEST
+            return self._left_alone(WEBHOOK, Pace(LATEST, LATEST))
 
-    async def _tell(self) -> None:
-        """What is due now, until the webhook fails."""
+    async def _tell(self) -> datetime | None:
+        """Tells what is due; the value is when something may be due again if nothing changes, None for never."""
         await self._keep()
-        if self._again_at and datetime.now(UTC) < self._again_at:
-            return
-        while (wanted := self._wanted) and (notice := next(self._alarms.due(datetime.now(UTC), wanted.repeat), None)):
-            if not await self._delivered(notice, wanted):
-                return
-            self._alarms = self._alarms.told(notice, datetime.now(UTC))
-            await self._keep()
+        while wanted := self._wanted:
+            now = datetime.now(UTC)
+            notice = self._next(wanted, now)
+            if notice is None:
+                return self._due_after(now, wanted)
+            if await self._delivered(notice, wanted):
+                self._alarms = self._alarms.told(notice, datetime.now(UTC))
+                await self._keep()
+        return None
+
+    def _next(self, wanted: Notifications, now: datetime) -> Notice | None:
+        """The first that is due, and not left alone for a while."""
+        if not self._backoff.is_due(WEBHOOK, now):
+            return None
+        due = self._alarms.due(now, wanted.repeat)
+        return next((each for each in due if self._backoff.is_due(_key(each.subject), now)), None)
+
+    def _due_after(self, now: datetime, wanted: Notifications) -> datetime | None:
+        """What was due until now was told or is left alone, so that only a time to come counts."""
+        self._backoff.keep([WEBHOOK, *map(_key, self._alarms.standing)])
+        times = (*self._backoff.attempts.values(), *self._alarms.repeats(wanted.repeat))
+        return min((each for each in times if each > now), default=None)
 
     @property
     def _wanted(self) -> Notifications | None:
         return self._orders.in_force.settings.notifications
 
+    def _of_pools(self, known: Alarms) -> Alarms:
+        return known.of_pools(pool.name for pool in self._orders.in_force.pools)
+
     def _know(self, known: Alarms) -> None:
         if known != self._alarms:
             self._alarms = known
             self._changed.set()
-
-    def _pause(self) -> float | None:
-        """Seconds until something is due, if nothing changes."""
-        wanted = self._wanted
-        at = wanted and (self._again_at or self._alarms.next_due(wanted.repeat))
-        return max(0.0, (at - datetime.now(UTC)).total_seconds()) if at else None
 
     async def _keep(self) -> None:
         written = alarms.written(self._alarms)
@@ -144,13 +169,26 @@ class Notifier:
             to = await asyncio.to_thread(partial(webhook, wanted, self._environ, insecure=insecure))
             await post(to, message(notice, to.form), self._environ)
         except LicenseSyncError as error:
-            self._failures += 1
-            wait = min(LATEST, SOONEST * (1 << min(self._failures - 1, 10)))
-            self._again_at = datetime.now(UTC) + wait
+            unfit = isinstance(error, Undelivered) and error.unfit
+            again_at = self._left_alone(_key(notice.subject) if unfit else WEBHOOK, self._pace)
             self._metrics.notified(sent=False)
-            self._log.warning("notification.failed", **about, problem=str(error), next_attempt=self._again_at)
+            self._log.warning("notification.failed", **about, problem=str(error), next_attempt=again_at)
             return False
-        self._failures, self._again_at = 0, None
+        for each in (WEBHOOK, _key(notice.subject)):
+            self._backoff.succeeded(each)
         self._metrics.notified(sent=True)
         self._log.info("notification.sent", **about, host=to.host)
         return True
+
+    def _left_alone(self, what: str, pace: Pace) -> datetime:
+        """Until when."""
+        self._backoff.failed(what, datetime.now(UTC), pace)
+        return self._backoff.attempts[what]
+
+
+def _key(subject: Subject) -> str:
+    return f"{subject.alarm} {subject.pool}"
+
+
+def _seconds_until(moment: datetime | None) -> float | None:
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds()) if moment else None

@@ -31,8 +31,19 @@ SIGNS: Final[Mapping[Stage, str]] = {
 }
 
 
+UNFIT: Final = frozenset({400, 413, 422})
+"""Answers by which a webhook says that it does not take this one message."""
+
+
 class Undelivered(LicenseSyncError):
-    """A message did not reach its webhook; this names its host and nothing else of its address."""
+    """A message did not reach its webhook; this names its host and nothing else of its address.
+
+    `unfit` says that the webhook does not take this message, and may well take another.
+    """
+
+    def __init__(self, message: str, *, unfit: bool = False) -> None:
+        super().__init__(message)
+        self.unfit = unfit
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,5 +144,8 @@ async def post(to: Webhook, body: Mapping[str, object], environ: Mapping[str, st
         raise Undelivered(f"{to.host} did not answer within {PATIENCE:.0f} s") from None
     except (aiohttp.ClientError, OSError, ValueError) as error:  # their words may have the address
         raise Undelivered(f"{to.host} cannot be reached: {type(error).__name__}") from None
+    if status in UNFIT:
+        words = f"{to.host} answered {status}, it does not take this message"
+        raise Undelivered(f"{words}; see whether {to.form} is the notifications.format that it wants", unfit=True)
     if not 200 <= status < 300:
         raise Undelivered(f"{to.host} answered {status}; see whether its address and WEBHOOK_TOKEN are right")
