@@ -22,15 +22,16 @@ NOW = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
 Field = tuple[str, frozenset[int]]
 
 
-def fields(least: int, most: int) -> st.SearchStrategy[Field]:
+def fields(least: int, most: int, all_until: int | None = None) -> st.SearchStrategy[Field]:
     """A field as it is written, and what it stands for: worked out without reading it."""
+    last = all_until or most
     numbers = st.integers(least, most)
     one = numbers.map(lambda number: (str(number), frozenset({number})))
     some = st.tuples(numbers, numbers).map(
         lambda ends: (f"{min(ends)}-{max(ends)}", frozenset(range(min(ends), max(ends) + 1)))
     )
-    stepped = st.integers(1, 15).map(lambda step: (f"*/{step}", frozenset(range(least, most + 1, step))))
-    every = st.just(("*", frozenset(range(least, most + 1))))
+    stepped = st.integers(1, 15).map(lambda step: (f"*/{step}", frozenset(range(least, last + 1, step))))
+    every = st.just(("*", frozenset(range(least, last + 1))))
     two = st.tuples(one, some).map(lambda both: (f"{both[0][0]},{both[1][0]}", both[0][1] | both[1][1]))
     return every | one | some | stepped | two
 
@@ -49,7 +50,7 @@ def weekdays(draw: st.DrawFn) -> Field:
 
 @st.composite
 def crons(draw: st.DrawFn) -> tuple[str, list[Field]]:
-    drawn = [draw(fields(*bounds)) for bounds in ((0, 59), (0, 23), (1, 28), (1, 12))]
+    drawn = [draw(fields(*bounds)) for bounds in ((0, 59), (0, 23), (1, 28, 31), (1, 12))]
     drawn.append(draw(fields(0, 6) | weekdays()))
     return " ".join(text for text, _ in drawn), drawn
 

@@ -85,7 +85,9 @@ def _why(error: OSError) -> str:
         errno.EADDRNOTAVAIL: "this machine has no such address",
         errno.EACCES: "this user may not use that port",
     }
-    return known.get(error.errno or 0) or error.strerror or str(error)
+    # Newer Pythons pass over an address that this machine has not, and raise an error without a number at the end.
+    number = errno.EADDRNOTAVAIL if error.errno is None else error.errno
+    return known.get(number) or error.strerror or str(error)
 
 
 class _Pages:
