@@ -12,6 +12,7 @@ from licensesync.errors import CredentialsError
 LONGEST: Final = 64 * 1024
 NAMES: Final = ("THINGSPACE_KEY", "THINGSPACE_SECRET", "THINGSPACE_USERNAME", "THINGSPACE_PASSWORD")
 CALLBACK_NAMES: Final = ("CALLBACK_USERNAME", "CALLBACK_PASSWORD")
+WEBHOOK_NAMES: Final = ("WEBHOOK_URL", "WEBHOOK_TOKEN")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ def callback_credentials(environ: Mapping[str, str]) -> CallbackCredentials:
 def webhook_credentials(environ: Mapping[str, str]) -> WebhookCredentials:
     """The credentials of the webhook, none of which must be. Raises CredentialsError for one that is unusable."""
     try:
-        return WebhookCredentials(_find("WEBHOOK_URL", environ), _find("WEBHOOK_TOKEN", environ))
+        return WebhookCredentials(*(_find(name, environ) for name in WEBHOOK_NAMES))
     except _Unusable as why:
         raise CredentialsError(str(why)) from None
 

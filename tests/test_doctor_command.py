@@ -12,15 +12,16 @@ from pathlib import Path
 
 import ledgers
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, web
 from fleets import ACCOUNT, CREDENTIALS, Fleet, fleet_of, imeis
 from gits import git, remote_in
 
-from licensesync.cli.examination import examine, keeping, network
+from licensesync.cli.examination import callbacks, examine, keeping, network
 from licensesync.ledger import database, lock, migrations
 from licensesync.model import Check, Result
 from licensesync.render import checkup
 from licensesync.render.page import Page
+from licensesync.settings import Callbacks
 from licensesync.simulator.auth import Credentials
 from licensesync.simulator.bought import Registration, Sku
 
@@ -49,7 +50,15 @@ def settings(
 
 async def checked(fleet: Fleet, environ: Mapping[str, str] = CREDENTIALS) -> dict[str, Check]:
     """The checks by their names, made in this process."""
-    return {each.check: each for each in await asyncio.to_thread(examine, None, environ, fleet.folder)}
+    return {each.check: each for each in await examined(fleet, environ)}
+
+
+async def examined(fleet: Fleet, environ: Mapping[str, str] = CREDENTIALS) -> list[Check]:
+    """The checks in their order. The simulator has noticed by then that each connection is over."""
+    checks = await asyncio.to_thread(examine, None, environ, fleet.folder)
+    async with ClientSession() as http, http.get(f"{fleet.simulator.url}/_sim/quirks") as answer:
+        await answer.read()
+    return checks
 
 
 def make_ledger(fleet: Fleet) -> Path:
@@ -88,7 +97,7 @@ async def test_where_all_is_well_each_check_has_its_line_and_nothing_is_made(tmp
         assert asked(fleet) == (1, 1)
         assert fleet.writes() == 0
     *lines, summary = ended.out.splitlines()
-    assert summary == "16 checks: all is well"
+    assert summary == "19 checks: all is well"
     assert all(line.startswith("ok ") for line in lines)
     told = {line[13:].split("  ")[0]: line[13:].split("  ")[-1].strip() for line in lines}
     assert told["settings"] == f"{tmp_path}/licensesync.yaml: 1 pool"
@@ -98,6 +107,8 @@ async def test_where_all_is_well_each_check_has_its_line_and_nothing_is_made(tmp
     assert told["subscription fota"] == "TS-HFOTA-MRC"
     assert told["callbacks"] == "not needed, as no pool is sim-secure"
     assert told["ledger"] == f"none yet at {tmp_path}/ledger.db: the first apply or serve makes it"
+    assert told["connection"] == f"{fleet.simulator.url.removeprefix('http://')} takes connections, without TLS"
+    assert (told["notifications"], told["service"]) == ("off", "licensesync serve does not run with this ledger")
     assert told["clock"] == "within 60 s of the service's"
     assert ledgers.listing(tmp_path) == ["inventory.yaml", "licensesync.yaml"]
 
@@ -128,16 +139,15 @@ async def test_settings_with_problems_are_all_told_and_what_does_not_need_them_i
     async with fleet_of(tmp_path) as fleet:
         settings(fleet, more="listen: off\nlisden: 5\nkeep: never\n")
         fleet.inventory(imeis(0, 2))
-        ended = await fleet.run("doctor", "--format", "json", environ={"THINGSPACE_KEY": ""})
-        assert (ended.code, asked(fleet)) == (1, (0, 0))
-    rows = ended.document["checks"]
-    broken = [row["found"] for row in rows if row["check"] == "settings"]
+        checks = await examined(fleet, {**CREDENTIALS, "THINGSPACE_KEY": ""})
+        assert asked(fleet) == (0, 0)
+    broken = [each.found for each in checks if each.check == "settings"]
     assert [each.split(": ")[0] for each in broken] == ["licensesync.yaml:7:1", "licensesync.yaml:8:7"]
-    by_name = {row["check"]: row for row in rows}
-    assert by_name["inventory"]["result"] == "ok"
-    assert by_name["THINGSPACE_KEY"]["found"] == "THINGSPACE_KEY is missing"
-    assert by_name["THINGSPACE_SECRET"]["result"] == "ok"
-    assert {by_name[name]["result"] for name in ("ledger", "login", "clock")} == {"skipped"}
+    by_name = {each.check: each for each in checks}
+    assert by_name["THINGSPACE_KEY"].found == "THINGSPACE_KEY is missing"
+    assert set(results(by_name, "inventory", "THINGSPACE_SECRET")) == {Result.OK}
+    needs_settings = ("ledger", "notifications", "connection", "login", "clock")
+    assert set(results(by_name, *needs_settings)) == {Result.SKIPPED}
 
 
 async def test_without_settings_the_rest_is_said_to_be_unchecked(tmp_path: Path) -> None:
@@ -331,7 +341,7 @@ async def test_callbacks_are_missing_ours_or_somebody_elses_and_no_password_of_t
         fleet.account.callbacks["CarrierService"] = foreign
         theirs = await fleet.run("doctor", environ=HEARD)
         fleet.simulator.quirks.set("truncated-json", "on@registrations")
-        cut = await fleet.run("doctor", "--format", "json", environ=HEARD)
+        cut = await examined(fleet, environ)
     name = f"callbacks {ACCOUNT}"
     assert missing["subscription sim"] == Check.ok(
         "subscription sim", "SIMSec-IoT (Flexible): 9 purchased, 7 assigned, 2 available"
@@ -339,12 +349,12 @@ async def test_callbacks_are_missing_ours_or_somebody_elses_and_no_password_of_t
     assert missing["account sim"].result is Result.WARNING
     assert (missing[name].result, missing[name].found) == (Result.WARNING, "no address is registered")
     assert ours[name] == Check.ok(name, "registered for callbacks.example.com, as callbacks.public_url says")
-    assert (theirs.code, cut.code) == (1, 1)
+    assert theirs.code == 1
     line = next(line for line in theirs.out.splitlines() if name in line)
     assert line.startswith("problem")
     assert "they go to other.example.com, by an address that is not callbacks.public_url" in line
-    assert "the answer is not what Verizon documents" in cut.out
-    for told in (theirs.out + theirs.err, cut.out + cut.err):
+    assert "the answer is not what Verizon documents" in next(each.found for each in cut if each.check == name)
+    for told in (theirs.out + theirs.err, str(cut)):
         assert not any(secret in told for secret in ("user-9", "pass-9", "name-9", "key-9", "hook"))
 
 
@@ -354,6 +364,8 @@ async def test_callbacks_that_nobody_will_register_and_a_sku_that_nobody_bought_
         fleet.inventory([])
         fleet.account.skus["SIMSec-IoT-Lt"] = Sku(1)
         checks = await checked(fleet)
+        fleet.account.skus["SIMSec-IoT"] = Sku(7, 7)
+        used_up = await checked(fleet)
         fleet.simulator.quirks.set("error-503", "on@m2m")
         down = await checked(fleet)
         fleet.simulator.quirks.set("login-rejected", "on")
@@ -363,8 +375,56 @@ async def test_callbacks_that_nobody_will_register_and_a_sku_that_nobody_bought_
     assert "register: true" in checks[name].do
     assert checks["subscription sim"].found.endswith("those that it has: SIMSec-IoT-Lt")
     assert checks["CALLBACK_PASSWORD"].result is Result.PROBLEM
+    assert used_up["subscription sim"].result is Result.WARNING
+    assert used_up["subscription sim"].do == "devices wait for a license until more are bought"
     assert results(down, "account sim", "subscription sim", name) == [Result.PROBLEM, Result.SKIPPED, Result.PROBLEM]
     assert results(out, "account sim", name) == [Result.SKIPPED, Result.SKIPPED]
+
+
+@pytest.mark.parametrize(
+    ("url", "result"),
+    [
+        ("https://c.example.com/x", Result.OK),
+        ("http://c.example.com", Result.OK),
+        ("https://c.example.com:9006", Result.OK),
+        ("https://c.example.com:9007", Result.WARNING),
+        ("https://c.example.com:8443/x", Result.WARNING),
+    ],
+)
+def test_a_port_to_which_no_callback_is_ever_sent_is_a_warning(url: str, result: Result) -> None:
+    assert callbacks.address(Callbacks(url)).result is result
+
+
+# --- the way to the service
+
+
+async def test_a_login_is_not_tried_where_there_is_no_way_to_the_service(tmp_path: Path, a_free_port: int) -> None:
+    async with fleet_of(tmp_path) as fleet:
+        settings(fleet)
+        fleet.inventory([])
+        file = tmp_path / "licensesync.yaml"
+        file.write_text(file.read_text().replace(fleet.simulator.url, f"https://127.0.0.1:{a_free_port}"))
+        checks = await checked(fleet)
+    assert checks["connection"].found == f"127.0.0.1:{a_free_port} takes no connection: Connection refused"
+    assert "firewall" in checks["connection"].do
+    assert checks["login"] == Check.skipped("login", "there is no way to the service")
+    assert results(checks, "account fota", "clock") == [Result.SKIPPED, Result.SKIPPED]
+
+
+async def test_a_proxy_is_called_instead_and_plain_http_beyond_this_machine_is_a_warning(tmp_path: Path) -> None:
+    async with fleet_of(tmp_path) as fleet:
+        settings(fleet)
+        fleet.inventory([])
+        file = tmp_path / "licensesync.yaml"
+        far = "http://thingspace.example.com', insecure: true, timeout: '5s"
+        file.write_text(file.read_text().replace(fleet.simulator.url, far))
+        proxy = fleet.simulator.url.replace("http://", "http://proxy-user:proxy-password@")
+        checks = await checked(fleet, {"http_proxy": proxy})
+    assert checks["connection"].result is Result.WARNING
+    assert checks["connection"].found.startswith(f"the proxy {fleet.simulator.url.removeprefix('http://')} takes")
+    assert "credentials included" in checks["connection"].found
+    assert "proxy-" not in str(checks).replace("the proxy", "")
+    assert checks["login"].found == "a credential is missing or not usable"
 
 
 # --- credentials
@@ -389,13 +449,34 @@ async def test_where_each_credential_comes_from_is_told_and_who_else_may_read_it
         settings(fleet, more="listen: off\nnotifications: {}\n")
         checks = await checked(fleet, environ)
         assert len(fleet.simulator.requests) == 0
-    assert checks["THINGSPACE_KEY"] == Check.ok("THINGSPACE_KEY", f"from the file {folder}/thingspace-key")
+    assert checks["THINGSPACE_KEY"] == Check.ok("THINGSPACE_KEY", f"from the file {folder}/thingspace-key, mode 0400")
     assert checks["THINGSPACE_SECRET"].result is Result.WARNING
-    assert checks["THINGSPACE_SECRET"].do == f"chmod o-r {secret}"
+    assert checks["THINGSPACE_SECRET"].found == f"from the file {secret}, mode 0644, which everybody may read"
+    assert checks["THINGSPACE_SECRET"].do == f"chmod o-rw {secret}"
     assert checks["THINGSPACE_USERNAME"].do.startswith("put it into the variable of that name")
     assert "nowhere cannot be read" in checks["THINGSPACE_PASSWORD"].found
     assert checks["WEBHOOK_URL"].result is Result.PROBLEM
+    assert results(checks, "connection", "notifications") == [Result.OK, Result.SKIPPED]
     assert checks["login"].found == "a credential is missing or not usable"
+
+
+async def test_the_host_of_a_webhook_is_told_and_neither_the_rest_of_its_address_nor_its_token(tmp_path: Path) -> None:
+    environ = {"WEBHOOK_URL": "https://hooks.example.com/secret-path-5", "WEBHOOK_TOKEN": "token-5"}
+    async with fleet_of(tmp_path) as fleet:
+        settings(fleet, more="listen: off\nnotifications: {format: slack}\n")
+        fleet.inventory([])
+        secret = await checked(fleet, environ)
+        no_address = await checked(fleet, {"WEBHOOK_URL": "http://hooks.example.com/secret-path-5"})
+        no_token = await checked(fleet, {**environ, "WEBHOOK_TOKEN_FILE": str(tmp_path / "nowhere")})
+        settings(fleet, more="listen: off\nnotifications: {webhook: 'https://alerts.example.com/x'}\n")
+        public = await checked(fleet, {})
+    assert secret["notifications"].found == "for hooks.example.com, as slack, with a token; doctor sends none"
+    assert results(secret, "WEBHOOK_URL", "WEBHOOK_TOKEN") == [Result.OK, Result.OK]
+    assert no_address["notifications"].result is Result.PROBLEM
+    assert results(no_token, "WEBHOOK_TOKEN", "notifications") == [Result.PROBLEM, Result.SKIPPED]
+    assert public["notifications"].found == "for alerts.example.com, as json, without a token; doctor sends none"
+    assert not {"WEBHOOK_URL", "WEBHOOK_TOKEN"} & public.keys()
+    assert not any(word in str([secret, no_address, no_token]) for word in ("secret-path", "token-5"))
 
 
 # --- the inventory
@@ -466,7 +547,7 @@ async def test_a_ledger_is_proved_undamaged_and_its_lock_is_told_without_being_t
         settings(fleet)
         fleet.inventory([])
         ledger = make_ledger(fleet)
-        with lock.held(ledger, "apply", datetime.now(UTC)):
+        with lock.held(ledger, "apply", datetime.now(UTC)), lock.held(ledger, "serve", datetime.now(UTC), lock.SERVICE):
             ledger.chmod(0o644)
             held = await checked(fleet)
         left = tmp_path / "ledger.db.lock"
@@ -479,6 +560,7 @@ async def test_a_ledger_is_proved_undamaged_and_its_lock_is_told_without_being_t
     assert held["ledger"] == Check.ok("ledger", f"{ledger}: undamaged, version {migrations.VERSION}")
     assert held["lock"].found.startswith("held by licensesync apply, process ")
     assert (held["ledger rights"].result, held["ledger rights"].do) == (Result.WARNING, f"chmod o-r {ledger}")
+    assert held["service"].found.startswith("runs: licensesync serve, process ")
     assert free["lock"] == Check.ok("lock", "free")
     assert newer["ledger"].result is Result.PROBLEM
     assert newer["ledger"].do == "install that version or a later one"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from licensesync import settings
-from licensesync.cli.examination import keeping, network, secrets, written
+from licensesync.cli.examination import keeping, network, notified, secrets, written
 from licensesync.errors import SettingsError
 from licensesync.model import Check
 from licensesync.settings import Draft
@@ -23,6 +23,7 @@ def examine(option: str | None, environ: Mapping[str, str], cwd: Path) -> list[C
         written.of_inventory(file, draft, environ),
         *secrets.checks(draft.settings, environ),
         *keeping.checks(draft.settings, environ),
+        notified.checked(draft.settings, environ),
         *network.checks(draft.settings, environ),
     ]
 

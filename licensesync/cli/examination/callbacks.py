@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Final
+from urllib.parse import urlsplit
 
 from licensesync.cli.examination.told import failed
 from licensesync.composition import READERS
@@ -14,19 +15,35 @@ from licensesync.thingspace.callback_calls import Registration
 from licensesync.thingspace.client import Reader
 
 CALLBACKS: Final = "callbacks"
+ADDRESS: Final = "callbacks address"
+PORTS: Final = frozenset({80, 443, *range(9001, 9007), *range(28200, 28221), *range(50551, 50560)})
+"""To which ThingSpace sends callbacks, as it documents."""
+
 NOT_NEEDED: Final = Check.ok(CALLBACKS, f"not needed, as no pool is {Product.SIM_SECURE}")
 
 
 async def checks(found: Settings, reader: Reader) -> list[Check]:
-    """One for each account that needs callbacks."""
+    """One for the address, and one for each account that needs callbacks."""
     if found.callbacks is None or not (accounts := _accounts(found)):
         return [NOT_NEEDED]
-    return [await _checked(account, found.callbacks, reader) for account in accounts]
+    return [address(found.callbacks), *[await _checked(account, found.callbacks, reader) for account in accounts]]
 
 
 def not_asked(found: Settings) -> list[Check]:
     """What can be said of callbacks where the service cannot be asked."""
-    return [Check.skipped(f"{CALLBACKS} {account}", "no login") for account in _accounts(found)] or [NOT_NEEDED]
+    if found.callbacks is None or not (accounts := _accounts(found)):
+        return [NOT_NEEDED]
+    return [address(found.callbacks), *[Check.skipped(f"{CALLBACKS} {account}", "no login") for account in accounts]]
+
+
+def address(wanted: Callbacks) -> Check:
+    """Whether ThingSpace would send anything to the port of the public address at all."""
+    url = urlsplit(wanted.public_url)
+    port = url.port or (443 if url.scheme == "https" else 80)
+    if port in PORTS:
+        return Check.ok(ADDRESS, f"{url.hostname}, port {port}")
+    do = "let callbacks.public_url have port 80, 443, 9001 to 9006, 28200 to 28220 or 50551 to 50559"
+    return Check.warning(ADDRESS, f"ThingSpace documents no callbacks to port {port}", do)
 
 
 def _accounts(found: Settings) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from licensesync.cli.examination.told import failed
+from licensesync.cli.examination.told import NONE_FREE, failed
 from licensesync.composition import status_form
 from licensesync.errors import ApiError, IncompleteObservation, LicenseSyncError, RequestRejected
 from licensesync.model import Capacity, Check, Pool
@@ -52,7 +52,7 @@ def _account(check: str, pool: Pool, listed: Capacity | LicenseSyncError) -> Che
         return Check.warning(check, str(listed), "nothing is planned for this pool until the service tells")
     counts = f"{counted(listed.total, 'license')}, {listed.assigned} assigned, {listed.free} free"
     if not listed.free:
-        return Check.warning(check, f"{pool.account}: {counts}", "devices wait for a license until more are bought")
+        return Check.warning(check, f"{pool.account}: {counts}", NONE_FREE)
     return Check.ok(check, f"{pool.account}: {counts}")
 
 

@@ -1,4 +1,4 @@
-"""Checks what is kept on this machine: the ledger, its lock, its disk."""
+"""Checks what is kept on this machine: the ledger, its locks, its disk."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from licensesync.settings import Settings
 LEDGER: Final = "ledger"
 RIGHTS: Final = "ledger rights"
 LOCK: Final = "lock"
+SERVICE: Final = "service"
 DISK: Final = "disk"
 
 SCARCE: Final = 100 * 2**20
@@ -33,7 +34,13 @@ def checks(found: Settings | None, environ: Mapping[str, str]) -> list[Check]:
     folder = path.resolve().parent
     if not folder.is_dir():
         return [Check.problem(LEDGER, f"it cannot be made: there is no folder {folder}", "create it")]
-    return [_ledger(path), _rights(path, folder), _lock(path), room(folder, shutil.disk_usage(folder).free)]
+    return [
+        _ledger(path),
+        _rights(path, folder),
+        _lock(path),
+        _service(path),
+        room(folder, shutil.disk_usage(folder).free),
+    ]
 
 
 def room(folder: Path, free: int) -> Check:
@@ -72,3 +79,12 @@ def _lock(path: Path) -> Check:
     except LedgerError as error:
         return with_advice(LOCK, error)
     return Check.ok(LOCK, f"held by {holder}" if holder else "free")
+
+
+def _service(path: Path) -> Check:
+    """A service that does not run is none of a run's needs, and worth knowing."""
+    try:
+        holder = lock.holder(path, lock.SERVICE)
+    except LedgerError as error:
+        return with_advice(SERVICE, error)
+    return Check.ok(SERVICE, f"runs: {holder}" if holder else "licensesync serve does not run with this ledger")

@@ -1,4 +1,4 @@
-"""Checks what lies beyond this process: where it would listen, one login, each account, callbacks, the clock."""
+"""Checks what lies beyond this process: its address, the way to the service, one login, each account, the clock."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Final
 
 from licensesync import composition
-from licensesync.cli.examination import callbacks, fota, listener, sim_secure
+from licensesync.cli.examination import callbacks, connection, fota, listener, sim_secure
 from licensesync.cli.examination.told import NO_SETTINGS, failed, with_advice
 from licensesync.credentials import Credentials, credentials
 from licensesync.errors import ApiError, CredentialsError, LedgerError, LicenseSyncError
@@ -29,14 +29,19 @@ EXAMINERS: Mapping[Product, Callable[[Pool, Reader, ThingSpace], Awaitable[Seque
 
 def checks(found: Settings | None, environ: Mapping[str, str]) -> list[Check]:
     if found is None:
-        return [Check.skipped(LOGIN, NO_SETTINGS), Check.skipped(CLOCK, NO_SETTINGS)]
+        return [Check.skipped(name, NO_SETTINGS) for name in (connection.CONNECTION, LOGIN, CLOCK)]
+    return [listener.checked(found.listen), *asyncio.run(_reached(found, environ))]
+
+
+async def _reached(found: Settings, environ: Mapping[str, str]) -> list[Check]:
+    way = await connection.checked(found.thingspace, environ)
+    if way.result is Result.PROBLEM:
+        return [way, *_not_asked(found, Check.skipped(LOGIN, "there is no way to the service"), None)]
     try:
         given = credentials(environ)
     except (CredentialsError, OSError):
-        asked = _not_asked(found, Check.skipped(LOGIN, "a credential is missing or not usable"), None)
-    else:
-        asked = asyncio.run(_asked(found, given))
-    return [listener.checked(found.listen), *asked]
+        return [way, *_not_asked(found, Check.skipped(LOGIN, "a credential is missing or not usable"), None)]
+    return [way, *await _asked(found, given)]
 
 
 async def _asked(found: Settings, given: Credentials) -> list[Check]:

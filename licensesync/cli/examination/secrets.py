@@ -13,20 +13,31 @@ from licensesync.errors import CredentialsError
 from licensesync.model import Check, Product
 from licensesync.settings import Settings
 
-WEBHOOK_URL: Final = "WEBHOOK_URL"
+OTHERS_MAY: Final[Mapping[int, str]] = {stat.S_IROTH: "read", stat.S_IWOTH: "change"}
 
 
 def checks(found: Settings | None, environ: Mapping[str, str]) -> list[Check]:
-    """One for each credential that is needed; without settings, those that always are."""
-    return [_checked(name, environ) for name in _needed(found)]
+    """One for each credential that is needed or given; without settings, those that always are needed."""
+    return [_checked(name, environ) for name in _needed(found, environ)]
 
 
-def _needed(found: Settings | None) -> Iterator[str]:
+def _needed(found: Settings | None, environ: Mapping[str, str]) -> Iterator[str]:
     yield from credentials.NAMES
     if found and any(pool.product is Product.SIM_SECURE for pool in found.pools.values()):
         yield from credentials.CALLBACK_NAMES
-    if found and found.notifications and found.notifications.webhook is None:
-        yield WEBHOOK_URL
+    if found and found.notifications:
+        url, token = credentials.WEBHOOK_NAMES
+        if found.notifications.webhook is None:
+            yield url
+        if _is_given(token, environ):
+            yield token
+
+
+def _is_given(name: str, environ: Mapping[str, str]) -> bool:
+    try:
+        return bool(credentials.file_of(name, environ) or environ.get(name))
+    except OSError:
+        return True
 
 
 def _checked(name: str, environ: Mapping[str, str]) -> Check:
@@ -43,6 +54,8 @@ def _checked(name: str, environ: Mapping[str, str]) -> Check:
 
 
 def _from_file(name: str, file: Path) -> Check:
-    if file.stat().st_mode & stat.S_IROTH:
-        return Check.warning(name, f"from the file {file}, which everybody may read", f"chmod o-r {file}")
-    return Check.ok(name, f"from the file {file}")
+    mode = stat.S_IMODE(file.stat().st_mode)
+    found = f"from the file {file}, mode {mode:04o}"
+    if others := " and ".join(right for bit, right in OTHERS_MAY.items() if mode & bit):
+        return Check.warning(name, f"{found}, which everybody may {others}", f"chmod o-rw {file}")
+    return Check.ok(name, found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from licensesync.cli.examination.told import failed
+from licensesync.cli.examination.told import NONE_FREE, failed
 from licensesync.composition import READERS
 from licensesync.errors import ApiError
 from licensesync.model import Check, Pool
@@ -34,6 +34,8 @@ def _account(check: str, pool: Pool) -> Check:
 
 def _subscription(check: str, pool: Pool, told: Subscriptions) -> Check:
     if counts := told.of(pool.sku):
+        if counts.license_available == 0:
+            return Check.warning(check, _in_words(counts), NONE_FREE)
         return Check.ok(check, _in_words(counts))
     others = ", ".join(told.skus) or "none"
     found = f"the account has no licenses of SKU {pool.sku}; those that it has: {others}"

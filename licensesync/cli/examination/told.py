@@ -16,6 +16,7 @@ from licensesync.errors import (
 from licensesync.model import Check
 
 NO_SETTINGS: Final = "the settings have problems"
+NONE_FREE: Final = "devices wait for a license until more are bought"
 
 _AGAIN = "run doctor again; if it stays so, some other program uses this key or user: give licensesync its own"
 _LATER = "try again later; if it stays so, see whether the service is up and the way to it is open"
