@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import trustme
 
 from licensesync.thingspace.reach import NoWay, way_to
-
-CERTIFICATE = (
-    "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 9 -subj /CN=localhost "
-    "-addext subjectAltName=DNS:localhost -keyout key.pem -out cert.pem"
-)
 
 
 @asynccontextmanager
@@ -42,10 +37,11 @@ async def listening(context: ssl.SSLContext | None = None) -> AsyncIterator[tupl
 
 @pytest.fixture
 def certified(tmp_path: Path) -> ssl.SSLContext:
-    """A server's side of TLS, for localhost; `cert.pem` is its own authority."""
-    subprocess.run(CERTIFICATE.split(), cwd=tmp_path, check=True, capture_output=True)
+    """A server's side of TLS, for localhost; its authority is in `authority.pem`."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    authority.issue_cert("localhost").configure_cert(context)
     return context
 
 
@@ -60,10 +56,12 @@ async def test_a_certificate_is_trusted_or_not_and_its_end_is_told(
 ) -> None:
     async with listening(certified) as (port, heard):
         untrusted = await why_not(f"https://localhost:{port}")
-        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
         other_name = await why_not(f"https://127.0.0.1:{port}")
         way = await way_to(f"https://localhost:{port}", {}, 10)
-    assert untrusted.startswith(f"the certificate of localhost:{port} is not accepted: self")
+    assert untrusted.startswith(
+        f"the certificate of localhost:{port} is not accepted: unable to get local issuer certificate"
+    )
     assert "SSL_CERT_FILE" in untrusted
     assert "IP address mismatch" in other_name
     assert (way.peer, way.is_proxy, way.tls) == (f"localhost:{port}", False, "TLSv1.3")
