@@ -138,6 +138,10 @@ class Unreachable(ApiError):
     word = "unreachable"
 
 
+class Unconnected(Unreachable):
+    """There was not even a connection: nothing was sent."""
+
+
 class UnexpectedReply(ApiError):
     """Success around a body that is not the documented one; whether a write took effect is not known."""
 

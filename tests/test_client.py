@@ -30,6 +30,7 @@ from licensesync.errors import (
     StaleBearer,
     StaleSession,
     Unauthorized,
+    Unconnected,
     UnexpectedReply,
     Unreachable,
 )
@@ -456,6 +457,39 @@ async def test_logins_without_an_answer_end_before_they_could_lock_the_user(desk
         told = [await whatever(opened.read(THING)) for _ in range(5)]
     assert len(desk.asked(LOGIN)) == 4
     assert {type(error) for error in told} == {LoginUnavailable}
+
+
+async def test_a_login_without_an_answer_is_made_again_ever_more_rarely(desk: Desk) -> None:
+    desk.on_login = always(503)
+    now, made = [0.0], []
+    async with transport.opened(desk.url, QUICK, {}) as opened:
+        logins = Logins(opened, SECRETS, lambda: now[0])
+        for now[0] in (0, 0, 0, 0, 1, 14, 16, 45, 47, 106, 108, 3000, 3001, 3239, 3241):
+            await whatever(logins.tokens())
+            made.append(len(desk.asked(LOGIN)))
+        desk.on_login, now[0] = None, 5000
+        assert await logins.tokens()
+    assert made == [1, 2, 3, 4, 4, 4, 5, 5, 6, 6, 7, 8, 8, 8, 9]
+
+
+async def test_a_service_that_is_not_there_was_not_asked_for_a_login_and_is_found_as_soon_as_it_is(desk: Desk) -> None:
+    async with transport.opened("http://127.0.0.1:9", QUICK, {}) as opened:
+        logins = Logins(opened, SECRETS, time.monotonic)
+        told = [await whatever(logins.tokens()) for _ in range(9)]
+    assert {type(error) for error in told} == {Unconnected}
+
+
+async def test_who_does_not_answer_like_the_service_is_asked_again_after_an_hour(desk: Desk) -> None:
+    now = [0.0]
+    async with transport.opened(desk.url, QUICK, {}) as opened:
+        for answer, most in ((always(200, {}), 2), (always(302), 1)):
+            desk.on_login, before = answer, len(desk.asked(LOGIN))
+            logins = Logins(opened, SECRETS, lambda: now[0])
+            for now[0] in (0, 0, 0, 3599):
+                await whatever(logins.tokens())
+            assert len(desk.asked(LOGIN)) - before == most
+            desk.on_login, now[0] = None, 3601
+            assert await logins.tokens()
 
 
 async def test_a_login_that_answers_something_else_twice_is_not_repeated_and_blames_no_credentials(desk: Desk) -> None:

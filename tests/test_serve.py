@@ -7,12 +7,15 @@ import json
 import os
 import re
 import signal
+import socket
 from pathlib import Path
 
 from fleets import Fleet, fleet_of, imeis
 from ledgers import UNLIMITED, query
 from prometheus_client.parser import text_string_to_metric_families
 from services import Service, manager, scheduled, serving
+
+from licensesync.simulator.server import SimulatorOptions, running
 
 
 def ledger(fleet: Fleet) -> Path:
@@ -189,6 +192,23 @@ async def test_a_pool_that_fails_backs_off_by_itself_and_the_other_goes_on(tmp_p
         assert tried <= runs / 2 + 1
         assert status["pools"][1]["next_attempt"] is not None
         assert status["pools"][0]["next_attempt"] is None
+
+
+async def test_a_service_that_is_away_is_found_when_it_comes_back(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    async with fleet_of(tmp_path) as fleet:
+        scheduled(fleet, every="1s")
+        settings = tmp_path / "licensesync.yaml"
+        settings.write_text(settings.read_text().replace(fleet.simulator.url, f"http://127.0.0.1:{port}"))
+        fleet.inventory(imeis(0, 2))
+        async with serving(fleet) as service:
+            await service.told("run.finished", 3, verdict="unread")
+            async with running(SimulatorOptions(kind=True, port=port)):
+                await service.told("run.finished", verdict="done")
+                await service.shows("/readyz", 200)
+                service.signal(signal.SIGTERM)
+                assert await service.ended() == 0
 
 
 async def test_a_second_service_and_a_run_know_of_each_other(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ https://thingspace.verizon.com/documentation/ (getting credentials; start Connec
 from __future__ import annotations
 
 import asyncio
+import math
 from base64 import b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from licensesync.errors import (
     NoSuchResource,
     StaleBearer,
     Unauthorized,
+    Unconnected,
     UnexpectedReply,
     Unreachable,
 )
@@ -33,10 +35,11 @@ T = TypeVar("T")
 
 NEARLY_EXPIRED = 1.0
 SESSION_IDLE = 15 * 60.0
+HOUR = 3600.0
 MOST_UNCLEAR = 2
 MOST_UNANSWERED = 4
-PATIENCE = 300.0
-HOUR = 3600.0
+SOONEST, LATEST = 15.0, 300.0
+"""Seconds until a login is tried again after so many without an answer: twice as long each time."""
 
 
 class Credentials(Protocol):
@@ -138,6 +141,7 @@ class Logins:
         self._bearer, self._bearer_expires = "", 0.0
         self._session, self._session_used = "", 0.0
         self._closed: ApiError | None = None
+        self._closed_until = math.inf
         self._unclear = 0
         self._unanswered, self._not_before = 0, 0.0
         transport.keep_secret(
@@ -147,8 +151,9 @@ class Logins:
     async def tokens(self) -> tuple[str, str]:
         """Bearer and session, logging in where needed. Raises ApiError, a rejection at once from the second time on."""
         async with self._one_at_a_time:
-            if self._closed:
+            if self._closed and self._clock() < self._closed_until:
                 raise self._closed
+            self._closed, self._closed_until = None, math.inf
             await self._renew_bearer()
             if not self._session or self._clock() - self._session_used > SESSION_IDLE:
                 await self._start_session()
@@ -225,19 +230,17 @@ class Logins:
         """The error, after thinking about whether the service may have looked at the credentials and said no."""
         if isinstance(error, UnexpectedReply) and not error.code:
             self._unclear += 1
-            if self._unclear >= MOST_UNCLEAR:
-                words = f"{error}; it is not tried again, lest the user be locked; check thingspace.url"
-                self._closed = Unauthorized(words, status=error.status)
-            return self._closed or error
+            if self._unclear < MOST_UNCLEAR:
+                return error
+            words = f"{error}; it is not tried again for an hour, lest the user be locked; check thingspace.url"
+            return self._closed_for_now(Unauthorized(words, status=error.status))
         if error.transient and not isinstance(error, UnexpectedReply):
-            self._unanswered += 1
-            self._not_before = self._clock() + PATIENCE
+            self._waits_after(error)
             return error
         if isinstance(error, NoSuchResource) and error.code in {"", "404", "900906"}:
             return error
         if 300 <= (error.status or 0) < 400:
-            self._closed = error
-            return error
+            return self._closed_for_now(error)
         self._rejections.rejected(login, datetime.now(UTC))
         self._closed = LoginRejected(
             f"the service rejects the login ({error}); check {login.credentials}. It is not tried again: five "
@@ -246,6 +249,18 @@ class Logins:
             code=error.code,
         )
         return self._closed
+
+    def _waits_after(self, error: ApiError) -> None:
+        """The service may have looked at a login that it did not answer, though not at one that was never sent."""
+        if not isinstance(error, Unconnected):
+            self._unanswered += 1
+            wait = SOONEST * 2.0 ** min(10, self._unanswered - MOST_UNANSWERED)
+            self._not_before = self._clock() + min(wait, LATEST)
+
+    def _closed_for_now(self, error: ApiError) -> ApiError:
+        """The error, which stands for an hour: who answers like that is not the service."""
+        self._closed, self._closed_until = error, self._clock() + HOUR
+        return error
 
     def _token_call(self) -> Read[Token]:
         return Read(

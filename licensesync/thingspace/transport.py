@@ -18,7 +18,7 @@ from aiolimiter import AsyncLimiter
 from yarl import URL
 
 from licensesync import __version__
-from licensesync.errors import ApiError, LicenseSyncError, UnexpectedReply, Unreachable
+from licensesync.errors import ApiError, LicenseSyncError, Unconnected, UnexpectedReply, Unreachable
 from licensesync.thingspace.wire import Call, clock_skew, error_code, error_for, excerpt
 from licensesync.values import is_loopback
 
@@ -125,7 +125,8 @@ class Transport:
             raise Unreachable(f"{call.what}: no answer within {self.bounds.timeout:g} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             words = self.redacted(excerpt(str(error) or type(error).__name__))
-            raise Unreachable(f"{call.what}: no answer from {urlsplit(self.url).netloc}: {words}") from None
+            kind = Unconnected if isinstance(error, aiohttp.ClientConnectorError) else Unreachable
+            raise kind(f"{call.what}: no answer from {urlsplit(self.url).netloc}: {words}") from None
 
     async def _body(self, call: Call[T], response: aiohttp.ClientResponse) -> bytes:
         body = bytearray()
