@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import re
+from calendar import monthrange
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -243,7 +244,15 @@ def _cron(text: Text) -> str:
     for written, (name, least, most, words) in zip(fields, CRON_FIELDS, strict=True):
         if not all(_is_cron_range(part, least, most, words) for part in written.split(",")):
             raise Unfit(f"{shown(text.value)} has no valid {name}: {shown(written)}")
+    if fields[4].startswith("*") and not _has_a_day(fields):
+        raise Unfit(f"{shown(text.value)} names days that no month of it has")
     return " ".join(fields)
+
+
+def _has_a_day(fields: list[str]) -> bool:
+    """Whether one of the days of the month is in one of the months; 29 February is."""
+    days, months = (cron_numbers(fields[place], CRON_FIELDS[place]) for place in (2, 3))
+    return any(days[0] <= monthrange(2028, month)[1] for month in months)
 
 
 def _is_cron_range(part: str, least: int, most: int, words: tuple[str, ...]) -> bool:

@@ -48,6 +48,7 @@ async def test_it_runs_at_the_start_on_schedule_and_after_a_change_and_ends_in_o
 
         assert told.document == status, "the page and the command say the same"
         assert status["pools"][0]["verdict"] == "done"
+        assert status["pools"][0]["capacity"] == {"total": 10, "assigned": 9, "free": 1}, "as the run has left it"
         assert status["service"]["pid"] == service.process.pid
         assert status["next_run"] > status["last_run"]["started_at"]
         assert families["licensesync_inventory_devices"].value == 9
@@ -91,7 +92,7 @@ async def test_a_broken_file_is_reported_with_its_lines_and_the_last_good_one_st
             await service.told("run.finished", 3)
             assert (loaded["devices"], fleet.holders) == (6, {*imeis(0, 6)})
             assert await service.metric("licensesync_inventory_problems") == 0
-        assert len(service.of("inventory.rejected")) == 1, "the same problems are told once"
+        assert len(service.of("inventory.rejected")) == 2, "once for the change, and once for the signal"
 
 
 async def test_sigterm_in_mid_batch_finishes_it_and_holds_the_rest(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fleets import Fleet, fleet_of, imeis
-from gits import ADA, Remote, remote_in, settings_of, wanted
+from gits import ADA, Remote, git, remote_in, settings_of, wanted
 from ledgers import UNLIMITED, query
 from services import Service, scheduled, serving
 
@@ -99,3 +99,37 @@ async def test_a_remote_that_is_away_at_the_start_or_hangs_at_the_end_is_not_wai
                     assert await service.ended() == 0
         assert [event["event"] for event in service.events][-1] == "serve.stopped"
         assert len(service.of("inventory.stale")) == 1
+
+
+async def test_a_commit_in_a_work_tree_is_noticed_and_ends_the_refusal_of_what_was_not_committed(
+    tmp_path: Path,
+) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    async with fleet_of(tmp_path) as fleet:
+        scheduled(fleet)
+        settings = tmp_path / "licensesync.yaml"
+        clean = "inventory: {path: tree, require_clean: true}"
+        settings.write_text(settings.read_text().replace("inventory: inventory.yaml", clean))
+
+        def write(devices: int) -> None:
+            fleet.inventory(imeis(0, devices))
+            (tmp_path / "inventory.yaml").rename(tree / "a.yaml")
+
+        def commit() -> str:
+            git(tree, "add", "--all")
+            git(tree, "commit", "--quiet", "--message", "words")
+            return git(tree, "rev-parse", "HEAD")
+
+        git(tree, "init", "--quiet")
+        write(2)
+        first = commit()
+        async with serving(fleet) as service:
+            assert (await service.told("run.finished"))["commit"] == first
+            write(3)
+            rejected = await service.told("inventory.rejected")
+            (problem,) = rejected["problems"]
+            assert problem.startswith("the inventory has changes that are not committed: a.yaml; commit them, or ")
+            second = commit()
+            await service.told("run.finished", commit=second)
+            assert fleet.holders == {*imeis(0, 3)}

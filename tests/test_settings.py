@@ -313,6 +313,7 @@ def test_what_is_wrong_with_a_pool_is_said_at_its_place(tmp_path: Path, written:
         (SMALLEST + "schedule: {cron: '* * * foo *'}", "4:18: cron '* * * foo *' has no valid month: 'foo'"),
         (SMALLEST + "schedule: {cron: '*/0 * * * *'}", "4:18: cron '*/0 * * * *' has no valid minute: '*/0'"),
         (SMALLEST + "schedule: {cron: '*-5 * * * *'}", "4:18: cron '*-5 * * * *' has no valid minute: '*-5'"),
+        (SMALLEST + "schedule: {cron: '0 0 31 2,4 *'}", "4:18: cron '0 0 31 2,4 *' names days that no month of it has"),
         (SMALLEST + "schedule: {cron: 'x! * * * *'}", "4:18: cron 'x! * * * *' has no valid minute: 'x!'"),
         (SMALLEST + "callbacks: {}", "4:12: callbacks has no public_url; add public_url: a URL such as"),
         (SMALLEST + "callbacks: {public_url: 'http://a.b/c'}", "4:25: public_url 'http://a.b/c' is plain http beyond"),

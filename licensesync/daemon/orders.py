@@ -85,7 +85,7 @@ class Orders:
                     return Found.UNCHANGED
                 await self._take(sighting)
             except LicenseSyncError as error:
-                return self._reject(error)
+                return self._reject(error, is_news=again or self._judged is not None)
             return Found.LOADED
 
     async def _settled(self, *, fetch: bool) -> Sighting:
@@ -137,10 +137,10 @@ class Orders:
         self._judged = trace
         self.rejection = None
 
-    def _reject(self, error: LicenseSyncError) -> Found:
-        """The same problems as before are no news."""
+    def _reject(self, error: LicenseSyncError, *, is_news: bool) -> Found:
+        """Unless something has changed, the same problems as before are no news."""
         problems = tuple(map(str, error.problems)) if isinstance(error, ProblemsError) else (str(error),)
-        if self.rejection and self.rejection.problems == problems:
+        if not is_news and self.rejection and self.rejection.problems == problems:
             return Found.UNCHANGED
         self.rejection = Rejection(problems, datetime.now(UTC))
         return Found.REJECTED

@@ -23,6 +23,7 @@ from licensesync.daemon.orders import Found, Orders
 from licensesync.daemon.rounds import Rounds
 from licensesync.daemon.systemd import Manager, Pulse
 from licensesync.daemon.watching import watch
+from licensesync.errors import LicenseSyncError
 from licensesync.ledger import database, lock
 from licensesync.settings import GitSource, Settings
 
@@ -68,17 +69,30 @@ class Service:
     async def live(self) -> bool:
         """From the first look at the inventory to the end; whether it ended in order."""
         with self._hearing_signals():
-            work = await self._orders.first()
-            self._board.bell = bell = Bell(work.settings.schedule, self._due.set)
-            try:
-                async with self._visible(work.settings) as address, self._notifier.telling():
-                    await self._begin(address)
-                    async with self._keeping_up_to_date():
-                        await self._make_runs()
-            finally:
-                bell.close()
+            if work := await self._first():
+                await self._serve(work)
         self._log.info("serve.stopped", in_order=self._in_order)
         return self._in_order
+
+    async def _serve(self, work: Pass) -> None:
+        self._board.bell = bell = Bell(work.settings.schedule, self._due.set)
+        try:
+            async with self._visible(work.settings) as address, self._notifier.telling():
+                await self._begin(address)
+                async with self._keeping_up_to_date():
+                    await self._make_runs()
+        finally:
+            bell.close()
+
+    async def _first(self) -> Pass | None:
+        """The first look; None where the service was told to end meanwhile, whatever that has cut short."""
+        try:
+            work = await self._orders.first()
+        except LicenseSyncError:
+            if not self.rounds.stop.is_set():
+                raise
+            return None
+        return None if self.rounds.stop.is_set() else work
 
     async def _begin(self, address: str) -> None:
         await self._take()

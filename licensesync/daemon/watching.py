@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Any, Final
 
 import structlog
 from watchfiles import Change, awatch
+
+from licensesync import git
+from licensesync.errors import ProvenanceError
 
 SETTLES: Final = 300  # milliseconds in which changes are taken together
 LOOKS_AGAIN: Final = 30.0
@@ -20,7 +24,8 @@ async def watch(settings: Path, inventory: Path | None, changed: Callable[[], No
     """Calls `changed` whenever something happens to the settings file or below the inventory, until it is cancelled.
 
     Folders are watched and not files: many programs write a new file and give it the old one's name. A folder that
-    itself was replaced, or a link that leads elsewhere now, is watched anew.
+    itself was replaced, or a link that leads elsewhere now, is watched anew. So is where git keeps the work tree's
+    index, which each commit and each checkout writes.
     """
     stirred = asyncio.Event()
 
@@ -31,9 +36,12 @@ async def watch(settings: Path, inventory: Path | None, changed: Callable[[], No
     names = {settings, *([inventory] if inventory else [])}
     while True:
         folders = await asyncio.to_thread(_folders, names)
+        index = await asyncio.to_thread(_index_of, inventory) if inventory else None
         watching = [
             asyncio.create_task(_watch(folder, None if folder in names else names, noticed)) for folder in folders
         ]
+        if index:
+            watching.append(asyncio.create_task(_watch(index.parent, {index}, noticed)))
         try:
             while await asyncio.to_thread(_folders, names) == folders:
                 with suppress(TimeoutError):
@@ -43,6 +51,16 @@ async def watch(settings: Path, inventory: Path | None, changed: Callable[[], No
             for each in watching:
                 each.cancel()
             await asyncio.wait(watching)
+
+
+def _index_of(inventory: Path) -> Path | None:
+    """The index of the work tree that an inventory is in; None outside git."""
+    folder = inventory if inventory.is_dir() else inventory.parent
+    try:
+        told = git.of_work_tree(folder)("rev-parse", "--absolute-git-dir")
+    except ProvenanceError:
+        return None
+    return Path(os.fsdecode(told.rstrip(b"\n")), "index")
 
 
 def _folders(names: set[Path]) -> dict[Path, tuple[int, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -71,10 +72,21 @@ def knows_pool(connection: Connection, name: str) -> bool:
 
 
 def latest(connection: Connection, pool: Pool) -> PoolRecord | None:
-    """How a pool stood when a run last ended for it."""
+    """How a pool stood when a run last ended for it: its capacity is what was read and what was done since then."""
     query = _pools().where(pool_runs.c.licenses == pool.licenses, pool_runs.c.verdict.is_not(None))
     row = connection.execute(query.order_by(pool_runs.c.id.desc()).limit(1)).one_or_none()
-    return _pool(row) if row else None
+    return replace(_pool(row), capacity=_left(connection, row)) if row else None
+
+
+def _left(connection: Connection, row: Row[Any]) -> Capacity | None:
+    """The capacity that a run has left."""
+    if row.total is None:
+        return None
+    done = outcomes.c.outcome == OutcomeKind.DONE
+    query = select(outcomes.c.verb, func.count()).where(outcomes.c.pool_run_id == row.id, done)
+    counts = {verb: count for verb, count in connection.execute(query.group_by(outcomes.c.verb))}  # noqa: C416 - rows
+    assigned = row.assigned + counts.get(Verb.ASSIGN, 0) - counts.get(Verb.REMOVE, 0)
+    return Capacity(row.total, min(max(0, assigned), row.total))
 
 
 def open_requests(connection: Connection, pool: Pool) -> int:
