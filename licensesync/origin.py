@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Final
 
 from licensesync import inventory, provenance, trees
@@ -63,11 +64,20 @@ def origin(settings: Settings, environ: Mapping[str, str], *, fetch: bool, ref: 
     """
     match settings.inventory:
         case GitSource() as source:
-            key = source.deploy_key or file_of(DEPLOY_KEY, environ)
+            key = deploy_key(source, environ)
             asked = replace(source, deploy_key=key, ref=source.ref if ref is None else ref)
             return _of_remote(Mirror(asked, settings.mirror_path(environ)), fetch=fetch)
         case LocalSource() as source:
             return _of_files(source, settings) if ref is None else _of_commit(source, settings, ref)
+
+
+def deploy_key(source: GitSource, environ: Mapping[str, str]) -> Path | None:
+    """The file that the settings name, else the credential; None for neither. Raises ProvenanceError."""
+    try:
+        return source.deploy_key or file_of(DEPLOY_KEY, environ)
+    except OSError as error:
+        words = f"{error.filename}: {error.strerror}; give this user the right to look into that folder"
+        raise ProvenanceError(words) from error
 
 
 def _of_files(source: LocalSource, settings: Settings) -> Origin:

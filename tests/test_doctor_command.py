@@ -135,6 +135,18 @@ async def test_a_wrong_password_is_tried_once_by_each_of_two_doctors_and_by_no_t
         assert (await checked(fleet))["login"].result is Result.OK
 
 
+async def test_a_rejected_login_that_no_ledger_remembers_is_told_as_such(tmp_path: Path) -> None:
+    async with fleet_of(tmp_path, credentials=RIGHT) as fleet:
+        settings(fleet)
+        fleet.inventory([])
+        forgotten = (await checked(fleet, CREDENTIALS | {"THINGSPACE_PASSWORD": "wrong-password-77"}))["login"]
+        make_ledger(fleet)
+        remembered = (await checked(fleet, CREDENTIALS | {"THINGSPACE_PASSWORD": "wrong-password-77"}))["login"]
+    assert forgotten.do.startswith("check THINGSPACE_USERNAME and THINGSPACE_PASSWORD. It is not tried again by this")
+    assert "no ledger remembers it for the next: five rejected logins lock the user" in forgotten.do
+    assert remembered.do.endswith("It is not tried again: five rejected logins lock the user")
+
+
 async def test_settings_with_problems_are_all_told_and_what_does_not_need_them_is_checked(tmp_path: Path) -> None:
     async with fleet_of(tmp_path) as fleet:
         settings(fleet, more="listen: off\nlisden: 5\nkeep: never\n")
@@ -519,7 +531,13 @@ async def test_an_inventory_in_a_git_remote_is_fetched_and_checked(tmp_path: Pat
         fleet.inventory(imeis(0, 3))
         good = (tmp_path / "inventory.yaml").read_text()
         commit = remote.push(good)
-        fine = (await checked(fleet))["inventory"]
+        key = tmp_path / "deploy-key"
+        key.touch(mode=0o644)
+        with_key = await checked(fleet, {**CREDENTIALS, "GIT_DEPLOY_KEY_FILE": str(key)})
+        fine = with_key["inventory"]
+        key.unlink()
+        without_key = await checked(fleet, {**CREDENTIALS, "GIT_DEPLOY_KEY_FILE": str(key)})
+        nowhere_to_look = await checked(fleet, {**CREDENTIALS, "CREDENTIALS_DIRECTORY": f"{tmp_path}/{'x' * 300}"})
         remote.push("groups:\n")
         broken = (await checked(fleet))["inventory"]
         remote.push(good)
@@ -534,6 +552,14 @@ async def test_an_inventory_in_a_git_remote_is_fetched_and_checked(tmp_path: Pat
     ]
     assert "main of " in nothing.found
     assert commit[:7] in fine.found
+    assert with_key["GIT_DEPLOY_KEY"].found == f"from the file {key}, mode 0644, which everybody may read"
+    assert without_key["GIT_DEPLOY_KEY"].found == f"{key} cannot be read"
+    assert results(nowhere_to_look, "inventory", "GIT_DEPLOY_KEY", "login") == [
+        Result.PROBLEM,
+        Result.PROBLEM,
+        Result.SKIPPED,
+    ]
+    assert nowhere_to_look["inventory"].do == "give this user the right to look into that folder"
     assert broken.found.startswith("1 error: fleet/a.yaml:1:")
     assert "inventory of 3 devices" in stale.found
     assert "cannot be fetched" in stale.do

@@ -43,16 +43,18 @@ class RejectedLogins:
         rejected_at: datetime = row.rejected_at
         return rejected_at if row.rejections >= MOST_REJECTIONS else None
 
-    def rejected(self, login: str, at: datetime) -> None:
-        """The service rejected the login. A ledger that cannot be written, or is not there, remembers nothing."""
+    def rejected(self, login: str, at: datetime) -> bool:
+        """Whether the rejection is remembered: not by a ledger that cannot be written, or is not there."""
         if not self._path.exists():
-            return
+            return False
         with suppress(LedgerError), database.written(self._path) as connection, connection.begin():
             known = insert(rejected_logins).values(
                 fingerprint=self._fingerprint(connection, login), rejections=1, rejected_at=at
             )
             again = {"rejections": rejected_logins.c.rejections + 1, "rejected_at": at}
             connection.execute(known.on_conflict_do_update(index_elements=["fingerprint"], set_=again))
+            return True
+        return False
 
     def accepted(self, login: str) -> None:
         """The service accepted the login: the next rejection is the first one again."""

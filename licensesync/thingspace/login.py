@@ -41,6 +41,11 @@ MOST_UNANSWERED = 4
 SOONEST, LATEST = 15.0, 300.0
 """Seconds until a login is tried again after so many without an answer: twice as long each time."""
 
+AGAIN = "It is not tried again: five rejected logins lock the user"
+AGAIN_UNREMEMBERED = (
+    "It is not tried again by this process, and no ledger remembers it for the next: five rejected logins lock the user"
+)
+
 
 class Credentials(Protocol):
     """What ThingSpace asks of a client: an application's key and secret, a user's name and password."""
@@ -101,7 +106,10 @@ class Rejections(Protocol):
         """When the login was rejected for the second time in a row, or None if it may be tried."""
         ...
 
-    def rejected(self, login: str, at: datetime) -> None: ...
+    def rejected(self, login: str, at: datetime) -> bool:
+        """The service rejected the login; whether that is remembered."""
+        ...
+
     def accepted(self, login: str) -> None: ...
 
 
@@ -112,8 +120,9 @@ class NoRejections:
         del login
         return None
 
-    def rejected(self, login: str, at: datetime) -> None:
-        pass
+    def rejected(self, login: str, at: datetime) -> bool:
+        del login, at
+        return False
 
     def accepted(self, login: str) -> None:
         pass
@@ -241,10 +250,10 @@ class Logins:
             return error
         if 300 <= (error.status or 0) < 400:
             return self._closed_for_now(error)
-        self._rejections.rejected(login, datetime.now(UTC))
+        remembered = self._rejections.rejected(login, datetime.now(UTC))
+        again = AGAIN if remembered else AGAIN_UNREMEMBERED
         self._closed = LoginRejected(
-            f"the service rejects the login ({error}); check {login.credentials}. It is not tried again: five "
-            "rejected logins lock the user",
+            f"the service rejects the login ({error}); check {login.credentials}. {again}",
             status=error.status,
             code=error.code,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,16 +10,18 @@ from typing import Final
 
 from licensesync import credentials
 from licensesync.cli.examination.told import with_advice
-from licensesync.errors import CredentialsError
+from licensesync.errors import CredentialsError, ProvenanceError
 from licensesync.model import Check, Product
+from licensesync.origin import DEPLOY_KEY, deploy_key
 from licensesync.settings import Settings
+from licensesync.sources import GitSource
 
 OTHERS_MAY: Final[Mapping[int, str]] = {stat.S_IROTH: "read", stat.S_IWOTH: "change"}
 
 
 def checks(found: Settings | None, environ: Mapping[str, str]) -> list[Check]:
     """One for each credential that is needed or given; without settings, those that always are needed."""
-    return [_checked(name, environ) for name in _needed(found, environ)]
+    return [*(_checked(name, environ) for name in _needed(found, environ)), *_deploy_key(found, environ)]
 
 
 def _needed(found: Settings | None, environ: Mapping[str, str]) -> Iterator[str]:
@@ -51,6 +54,21 @@ def _checked(name: str, environ: Mapping[str, str]) -> Check:
         return Check.problem(
             name, f"{error.filename}: {error.strerror}", "give this user the right to look into that folder"
         )
+
+
+def _deploy_key(found: Settings | None, environ: Mapping[str, str]) -> Iterator[Check]:
+    """Of a git remote, if it has one: git reads it, and nobody here."""
+    if not found or not isinstance(found.inventory, GitSource):
+        return
+    try:
+        key = deploy_key(found.inventory, environ)
+    except ProvenanceError as error:
+        yield with_advice(DEPLOY_KEY, error)
+        return
+    if key and os.access(key, os.R_OK):
+        yield _from_file(DEPLOY_KEY, key)
+    elif key:
+        yield Check.problem(DEPLOY_KEY, f"{key} cannot be read", "put the key there, and let this user read it")
 
 
 def _from_file(name: str, file: Path) -> Check:
