@@ -9,7 +9,7 @@ from itertools import islice
 from operator import attrgetter
 from typing import NamedTuple
 
-from licensesync.model import OutcomeKind, OutcomeRecord, PoolRecord, RunRecord
+from licensesync.model import OutcomeKind, OutcomeRecord, PoolRecord, RunRecord, RunVerdict
 from licensesync.render import fields, recorded, summary
 from licensesync.render.counts import recorded_counts
 from licensesync.render.page import VERDICT_STYLES, Column, Line, Page, Style
@@ -105,10 +105,17 @@ def _run_line(run: RunRecord, pools: Sequence[PoolRecord]) -> Line:
         "-" if run.exit is None else str(run.exit),
         (run.inventory.commit or "-")[:SHORT],
     ]
-    told = [summary.settled(recorded_counts(pool) for pool in pools) if run.finished_at else "going on, or killed"]
     uncommitted = ["changes that were not committed"] if run.inventory.dirty else []
     style = VERDICT_STYLES[run.verdict] if run.verdict else Style.YELLOW
-    return Line(cells, "; ".join([*told, *uncommitted]), style)
+    return Line(cells, "; ".join([_came_to(run, pools), *uncommitted]), style)
+
+
+def _came_to(run: RunRecord, pools: Sequence[PoolRecord]) -> str:
+    if not run.finished_at:
+        return "going on, or killed"
+    if run.verdict is RunVerdict.STOPPED and not all(pool.verdict for pool in pools):
+        return "cut short"
+    return summary.settled(recorded_counts(pool) for pool in pools)
 
 
 def _pool(page: Page, pool: PoolRecord) -> Iterator[str]:
