@@ -60,7 +60,7 @@ def test_a_run_that_was_ended_in_the_middle_does_not_pass_for_one_that_had_nothi
     stopped = past.run(verdict=RunVerdict.STOPPED)
     cut = render.runs([PastRun(stopped, [past.pool(verdict=None, counts={})])], 1, past.PAGE).splitlines()
     ended = render.runs([PastRun(stopped, [past.pool(verdict=RunVerdict.STOPPED)])], 1, past.PAGE).splitlines()
-    assert (cut[2], ended[2]) == ("    cut short", "    21 done, 3 held")
+    assert (cut[2], ended[2]) == ("    cut short", "    20 done, 3 held")
 
 
 def test_on_a_wide_page_the_notes_stand_beside_their_rows() -> None:

@@ -43,6 +43,8 @@ async def watch(settings: Path, inventory: Path | None, changed: Callable[[], No
         if index:
             watching.append(asyncio.create_task(_watch(index.parent, {index}, noticed)))
         try:
+            await asyncio.sleep(SETTLES / 1000)
+            changed()  # while nobody watched
             while await asyncio.to_thread(_folders, names) == folders:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stirred.wait(), LOOKS_AGAIN)
