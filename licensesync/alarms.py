@@ -8,7 +8,16 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, Self
 
-from licensesync.model import HeldReason, InventoryInfo, Plan, Report, Unread
+from licensesync.model import (
+    HeldReason,
+    InventoryInfo,
+    Outcome,
+    OutcomeReason,
+    Plan,
+    PoolReport,
+    Report,
+    Unread,
+)
 from licensesync.render.words import counted, moment
 
 STALE_AFTER: Final = timedelta(hours=1)
@@ -29,6 +38,7 @@ class Alarm(StrEnum):
     STALE = "inventory-stale"
 
 
+SEEN_BY_READING: Final = frozenset({Alarm.REFUSED, Alarm.SHORT})
 OVER: Final[Mapping[Alarm, str]] = {
     Alarm.REFUSED: "no removals are refused any more",
     Alarm.UNREADABLE: "it can be read again",
@@ -119,7 +129,7 @@ class Alarms:
         failed = self.failed + 1 if report.unrecorded else 0
         seen = _of_runs(failed, unreadable_after)
         for each in report.pools:
-            seen |= _of_pool(each.plan, unread, unreadable_after)
+            seen |= _of_pool(each, unread, unreadable_after)
         known = self._seeing(seen, report.finished_at, Occasion.of(inventory, report.run))
         return replace(known, unread=unread, failed=failed)
 
@@ -148,17 +158,24 @@ class Alarms:
         """The same without pools that are no more: there is nothing to tell of them."""
         names = set(pools)
         standing = {on: each for on, each in self.standing.items() if not on.pool or on.pool in names}
-        return replace(self, standing=standing, unread={pool: n for pool, n in self.unread.items() if pool in names})
+        unread = {pool: times for pool, times in self.unread.items() if pool in names}
+        return replace(self, standing=standing, unread=unread)
 
     def due(self, now: datetime, repeat: timedelta) -> Iterator[Notice]:
         """What is to be said now, in a fixed order; what lasts is said again after `repeat`."""
         for subject in sorted(self.standing):
-            if notice := _due(subject, self.standing[subject], now, repeat):
+            notice = _due(subject, self.standing[subject], now, repeat)
+            if notice and not self._is_unsure(notice):
                 yield notice
 
     def repeats(self, repeat: timedelta) -> Iterator[datetime]:
         """When each alarm that somebody was told of is to be said again, if nothing changes."""
         return (each.told_at + repeat for each in self.standing.values() if each.told_at)
+
+    def _is_unsure(self, notice: Notice) -> bool:
+        """Whether it would be said to last although its pool cannot be read, so that nobody knows."""
+        by_reading = notice.stage is Stage.LASTING and notice.subject.alarm in SEEN_BY_READING
+        return by_reading and self.unread.get(notice.subject.pool, 0) > 0
 
     def told(self, notice: Notice, now: datetime) -> Alarms:
         """What is known after a notice has reached somebody. What has changed meanwhile is still to be told."""
@@ -197,14 +214,14 @@ def _of_runs(failed: int, unreadable_after: int) -> dict[Subject, What | None]:
     return {Subject(Alarm.FAILING): what}
 
 
-def _of_pool(plan: Plan | Unread, unread: Mapping[str, int], unreadable_after: int) -> dict[Subject, What | None]:
+def _of_pool(report: PoolReport, unread: Mapping[str, int], unreadable_after: int) -> dict[Subject, What | None]:
     """What a run has shown of a pool; of one that was not read, nothing but that."""
-    pool = plan.pool.name
+    plan, pool = report.plan, report.plan.pool.name
     if isinstance(plan, Plan):
         return {
             Subject(Alarm.UNREADABLE, pool): None,
             Subject(Alarm.REFUSED, pool): _refused(plan),
-            Subject(Alarm.SHORT, pool): _short(plan),
+            Subject(Alarm.SHORT, pool): _short(plan, report.outcomes),
         }
     if unread[pool] < unreadable_after:
         return {}
@@ -221,10 +238,12 @@ def _refused(plan: Plan) -> What | None:
     return What(refused.rule, f"{words}; {refused.next_step}")
 
 
-def _short(plan: Plan) -> What | None:
-    if not plan.held_for(HeldReason.NO_CAPACITY):
+def _short(plan: Plan, outcomes: Sequence[Outcome]) -> What | None:
+    """Devices that wait for a license, and those for which the service had none after all."""
+    in_vain = sum(outcome.reason is OutcomeReason.NO_CAPACITY for outcome in outcomes)
+    if not plan.held_for(HeldReason.NO_CAPACITY) and not in_vain:
         return None
-    waiting = counted(len(plan.held_for(*WAITING)), "device")
+    waiting = counted(len(plan.held_for(*WAITING)) + in_vain, "device")
     return What("", f"licenses run short: {waiting} without one, of {plan.capacity.total} licenses none is free")
 
 
@@ -271,7 +290,8 @@ def read(kept: Any) -> Alarms:
     """The alarms that were written; none where nothing was, or not by this version."""
     try:
         standing = dict(map(_of_row, kept["standing"]))
-        return Alarms(standing, {str(pool): int(times) for pool, times in kept["unread"].items()}, int(kept["failed"]))
+        unread = {str(pool): int(times) for pool, times in kept["unread"].items()}
+        return Alarms(standing, unread, int(kept["failed"]))
     except (AttributeError, KeyError, TypeError, ValueError):
         return Alarms()
 

@@ -11,11 +11,23 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from render_worlds import FOTA, INVENTORY, NOW, REFUSAL, assign, run_report
+from render_worlds import FOTA, INVENTORY, NOW, REFUSAL, assign, outcome, run_report
 
 from licensesync import alarms
 from licensesync.alarms import Alarm, Alarms, Stage, Subject
-from licensesync.model import Capacity, Held, HeldReason, Plan, PoolReport, Reading, Report, Rule, Unread
+from licensesync.model import (
+    Capacity,
+    Held,
+    HeldReason,
+    OutcomeKind,
+    OutcomeReason,
+    Plan,
+    PoolReport,
+    Reading,
+    Report,
+    Rule,
+    Unread,
+)
 
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
@@ -93,6 +105,23 @@ def test_another_rule_that_refuses_is_told_anew_and_another_number_of_devices_is
 
 def test_devices_that_only_await_removals_are_no_shortage() -> None:
     assert not Alarms().after(report(AWAITING), INVENTORY, N).standing
+
+
+def test_devices_for_which_the_service_had_no_license_are_short_of_one_too() -> None:
+    in_vain = replace(outcome(assign(2), OutcomeKind.REJECTED), reason=OutcomeReason.NO_CAPACITY)
+    ended = run_report(PoolReport(FINE, (in_vain,)))
+    (notice,) = Alarms().after(ended, INVENTORY, N).due(NOW, DAY)
+    assert notice.what.text == "licenses run short: 1 device without one, of 10 licenses none is free"
+
+
+def test_what_nobody_can_see_is_not_said_to_last() -> None:
+    _, known = said(Alarms().after(report(SHORT), INVENTORY, N))
+    for hours in (22, 23, 24):
+        known = known.after(report(UNREAD, hours), INVENTORY, N)
+    blind, known = said(known, 24)
+    seen, _ = said(known.after(report(SHORT, 25), INVENTORY, N), 25)
+    assert blind == [(Alarm.UNREADABLE, Stage.RAISED)]
+    assert seen == [(Alarm.SHORT, Stage.LASTING), (Alarm.UNREADABLE, Stage.RECOVERED)]
 
 
 def test_runs_that_come_to_no_end_are_told_of() -> None:

@@ -55,7 +55,8 @@ class Receiver:
             self.headers.append(request.headers)
             self.grown.notify_all()
         otherwise = 400 if self.heard[-1].get("alarm") == self.unfit else 200
-        return web.Response(status=self.codes.pop(0) if self.codes else otherwise, headers={"Location": "/elsewhere"})
+        headers = {"Location": "/elsewhere", "Retry-After": "600"}
+        return web.Response(status=self.codes.pop(0) if self.codes else otherwise, headers=headers)
 
     async def has(self, count: int) -> list[Any]:
         async with self.grown:
@@ -158,13 +159,14 @@ async def test_a_message_is_a_document_and_its_address_may_be_a_secret(tmp_path:
 
 
 async def test_slack_gets_a_line_in_which_nothing_steers_it(tmp_path: Path) -> None:
-    refused = replace(REFUSED, refusal=replace(REFUSAL, next_step="<!channel> & \x1b[31mred\nend"))
+    refused = replace(REFUSED, refusal=replace(REFUSAL, next_step="<!channel> & \x1b[31mred\n@all [end](//x)"))
     async with fleet_of(tmp_path) as fleet, receiving() as receiver:
         notifier, _ = await notifier_of(fleet, f"webhook: '{receiver.url}', format: slack")
         async with notifier.telling():
             notifier.run_ended(report(refused))
             heard = await receiver.has(1)
-    words = "licensesync fota: 400 removals refused, rule percent allows 99; &lt;!channel&gt; &amp; [31mred end"
+    steering = "&lt;!channel&gt; &amp; [31mred @\u200ball [end]\u200b(//x)"
+    words = f"licensesync fota: 400 removals refused, rule percent allows 99; {steering}"
     assert heard == [{"text": f":warning: {words}"}]
     assert "Authorization" not in receiver.headers[0]
 
@@ -226,6 +228,25 @@ async def test_a_webhook_that_was_mended_in_the_settings_is_told_at_once(tmp_pat
                 notifier.looked()
                 await receiver.has(1)
     assert [log["event"] for log in logs] == ["notification.failed", "notification.sent"]
+
+
+async def test_a_webhook_that_is_busy_is_left_alone_for_as_long_as_it_asks_but_no_other_is(tmp_path: Path) -> None:
+    async with fleet_of(tmp_path) as fleet, receiving(429) as receiver:
+        orders = await orders_of(fleet, f"webhook: '{receiver.url}'")
+        notifier = notifier_by(fleet, orders, Metrics(), SOON)
+        with capture_logs() as logs:
+            async with notifier.telling():
+                notifier.looked()
+                notifier.run_ended(report(REFUSED))
+                while not logs:
+                    await asyncio.sleep(0.01)
+                wait = logs[0]["next_attempt"] - datetime.now(UTC)
+                write(fleet, f"webhook: '{receiver.url}', repeat: 2d")
+                assert await orders.look() is Found.LOADED
+                notifier.looked()
+                await receiver.has(2)
+    assert timedelta(seconds=590) < wait <= timedelta(seconds=600)
+    assert logs[0]["problem"] == "127.0.0.1 answered 429: it is too busy, and is asked again later"
 
 
 async def test_a_message_that_the_webhook_does_not_take_keeps_no_other_waiting(tmp_path: Path) -> None:

@@ -169,8 +169,8 @@ class Notifier:
             to = await asyncio.to_thread(partial(webhook, wanted, self._environ, insecure=insecure))
             await post(to, message(notice, to.form), self._environ)
         except LicenseSyncError as error:
-            unfit = isinstance(error, Undelivered) and error.unfit
-            again_at = self._left_alone(_key(notice.subject) if unfit else WEBHOOK, self._pace)
+            why = error if isinstance(error, Undelivered) else Undelivered("")
+            again_at = self._left_alone(_key(notice.subject) if why.unfit else WEBHOOK, self._pace_for(why))
             self._metrics.notified(sent=False)
             self._log.warning("notification.failed", **about, problem=str(error), next_attempt=again_at)
             return False
@@ -179,6 +179,11 @@ class Notifier:
         self._metrics.notified(sent=True)
         self._log.info("notification.sent", **about, host=to.host)
         return True
+
+    def _pace_for(self, why: Undelivered) -> Pace:
+        """As slow as the webhook asks for, within reason. Other settings waive that too: they may name another one."""
+        asked = min(timedelta(seconds=why.retry_after), LATEST)
+        return Pace(max(self._pace.soonest, asked), max(self._pace.latest, asked))
 
     def _left_alone(self, what: str, pace: Pace) -> datetime:
         """Until when."""

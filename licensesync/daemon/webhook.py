@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from licensesync.errors import LicenseSyncError
 from licensesync.notices import NoticeForm, Notifications
 from licensesync.render.words import clean
 from licensesync.thingspace.transport import USER_AGENT, proxy_for
+from licensesync.thingspace.wire import retry_after
 from licensesync.values import is_loopback
 
 PATIENCE: Final = 10.0
@@ -30,20 +32,27 @@ SIGNS: Final[Mapping[Stage, str]] = {
     Stage.RECOVERED: ":white_check_mark:",
 }
 
+APART: Final = "\u200b"
+STEERING: Final = ((r"&", "&amp;"), (r"<", "&lt;"), (r">", "&gt;"), (r"(?<!\w)@", f"@{APART}"), (r"\]\(", f"]{APART}("))
 
 UNFIT: Final = frozenset({400, 413, 422})
 """Answers by which a webhook says that it does not take this one message."""
+
+BUSY: Final = frozenset({429, 503})
+"""Answers by which it may say in `Retry-After` how long it wants to be left alone."""
 
 
 class Undelivered(LicenseSyncError):
     """A message did not reach its webhook; this names its host and nothing else of its address.
 
-    `unfit` says that the webhook does not take this message, and may well take another.
+    `unfit` says that the webhook does not take this message, and may well take another; `retry_after` is for how many
+    seconds it asked to be left alone, 0 if it did not.
     """
 
-    def __init__(self, message: str, *, unfit: bool = False) -> None:
+    def __init__(self, message: str, *, unfit: bool = False, retry_after: float = 0) -> None:
         super().__init__(message)
         self.unfit = unfit
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +89,18 @@ def _json(notice: Notice) -> Mapping[str, object]:
 
 
 def _slack(notice: Notice) -> Mapping[str, object]:
-    """https://docs.slack.dev/messaging/formatting-message-text/: three characters steer it, and must be escaped."""
+    """https://docs.slack.dev/messaging/formatting-message-text/: three characters steer it, and must be escaped.
+
+    Those who follow it take Markdown and `@all` in a text as well: what has no width keeps these apart.
+    """
     whose = f"{notice.subject.pool}: " if notice.subject.pool else ""
     lasting = f" (since {_rfc3339(notice.since)})" if notice.stage is Stage.LASTING else ""
     seen = notice.occasion
     at = f", at {seen.commit[:10]}" if seen.commit else ""
     by = f" by {seen.author}" if seen.commit and seen.author else ""
     told = clean(f"licensesync {whose}{notice.what.text}{lasting}{at}{by}")[:LONGEST]
-    for character, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
-        told = told.replace(character, entity)
+    for written, harmless in STEERING:
+        told = re.sub(written, harmless, told)
     return {"text": f"{SIGNS[notice.stage]} {told}"}
 
 
@@ -139,7 +151,7 @@ async def post(to: Webhook, body: Mapping[str, object], environ: Mapping[str, st
                 allow_redirects=False,
             ) as answer,
         ):
-            status = answer.status
+            status, asked = answer.status, retry_after(answer.headers, datetime.now(UTC)) or 0
     except TimeoutError:
         raise Undelivered(f"{to.host} did not answer within {PATIENCE:.0f} s") from None
     except (aiohttp.ClientError, OSError, ValueError) as error:  # their words may have the address
@@ -147,5 +159,7 @@ async def post(to: Webhook, body: Mapping[str, object], environ: Mapping[str, st
     if status in UNFIT:
         words = f"{to.host} answered {status}, it does not take this message"
         raise Undelivered(f"{words}; see whether {to.form} is the notifications.format that it wants", unfit=True)
+    if status in BUSY:
+        raise Undelivered(f"{to.host} answered {status}: it is too busy, and is asked again later", retry_after=asked)
     if not 200 <= status < 300:
         raise Undelivered(f"{to.host} answered {status}; see whether its address and WEBHOOK_TOKEN are right")
