@@ -187,8 +187,10 @@ class Service:
             return
         self._reload = False
         self._manager.reloading()
-        await self._look(again=True)
-        self._manager.ready()
+        try:
+            await self._look(again=True)
+        finally:
+            self._manager.ready()
         self.rounds.backoff.waive()
         self._due.set()
 
