@@ -98,15 +98,18 @@ class Git:
 
 
 def of_work_tree(folder: Path) -> Git:
-    """Git for the repository in whose work tree a folder is."""
-    return Git(("-C", str(folder)), {**os.environ, **UNATTENDED})
+    """Git for the repository in whose work tree a folder is, whichever repository's hook this is."""
+    return Git(("-C", str(folder)), {**_surroundings(), **UNATTENDED})
 
 
 def of_mirror(folder: Path) -> Git:
     """Git for a bare repository that is ours alone: no hooks, no reflogs, and it is tidied up only when asked."""
-    kept = {name: value for name, value in os.environ.items() if name not in OF_A_REPOSITORY}
     options = [option for key, value in ALONE.items() for option in ("-c", f"{key}={value}")]
-    return Git((f"--git-dir={folder}", *options), {**kept, **UNATTENDED, "GIT_NO_REPLACE_OBJECTS": "1"})
+    return Git((f"--git-dir={folder}", *options), {**_surroundings(), **UNATTENDED, "GIT_NO_REPLACE_OBJECTS": "1"})
+
+
+def _surroundings() -> Mapping[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in OF_A_REPOSITORY}
 
 
 def said(words: bytes) -> str:

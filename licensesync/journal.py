@@ -99,6 +99,14 @@ def inventory_stale(problem: str, fresh_at: datetime | None) -> None:
     log.warning("inventory.stale", problem=problem, fresh_at=fresh_at)
 
 
+def inventory_nameless(problem: str) -> None:
+    """The inventory is in a work tree, and git cannot tell its commit."""
+    log: Any = structlog.get_logger()
+    log.warning(
+        "inventory.commit-unknown", problem=problem, next_step="let git say it to this user, or runs have no commit"
+    )
+
+
 class RunJournal:
     """Tells a run as log events, and how far it is to a progress display."""
 

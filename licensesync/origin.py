@@ -14,6 +14,7 @@ from licensesync.errors import ProvenanceError
 from licensesync.files import LocalFiles, Source
 from licensesync.inventory import Inventory
 from licensesync.model import InventoryInfo, Pool
+from licensesync.provenance import OutsideGit
 from licensesync.remotes import Vanished
 from licensesync.repository import Damaged, Mirror
 from licensesync.settings import GitSource, LocalSource, Settings
@@ -27,8 +28,9 @@ class Origin:
     """What was found; the inventory is not read yet.
 
     `info` has the commit, its author and whether files differ from it, and nothing of the devices. `fresh_at` is when
-    a git remote last answered, and `stale` why it does not now; both are None for files on this machine. `mark` changes
-    when the mirror of a remote is made anew, which is what `mend` does where it may.
+    a git remote last answered, and `stale` why it does not now; both are None for files on this machine. `nameless` is
+    why the commit of files in a work tree cannot be told. `mark` changes when the mirror of a remote is made anew,
+    which is what `mend` does where it may.
     """
 
     info: InventoryInfo
@@ -36,6 +38,7 @@ class Origin:
     """The files themselves. Raises ProvenanceError if nothing is there, or it is not to be trusted."""
     fresh_at: datetime | None = None
     stale: str | None = None
+    nameless: str | None = None
     mark: tuple[int, int] = (0, 0)
     mend: Callable[[], None] | None = field(default=None, repr=False)
 
@@ -88,8 +91,10 @@ def _of_files(source: LocalSource, settings: Settings) -> Origin:
 
     try:
         found = provenance.checked_out(source.path)
-    except ProvenanceError:  # it is not in git, and need not be
+    except OutsideGit:  # it need not be in git
         return Origin(InventoryInfo(0, ""), files)
+    except ProvenanceError as error:
+        return Origin(InventoryInfo(0, ""), files, nameless=str(error))
     return Origin(InventoryInfo(0, "", found.commit, bool(found.changes), found.author), files)
 
 
@@ -118,7 +123,8 @@ def _of_mirror(mirror: Mirror, stale: str | None, *, fetch: bool) -> Origin:
         return mirror.tree(commit)
 
     info = InventoryInfo(0, "", commit, author=mirror.author(commit))
-    return Origin(info, files, mirror.fetched_at, stale, mirror.mark, mirror.fetch if fetch else None)
+    mend = mirror.fetch if fetch else None
+    return Origin(info, files, mirror.fetched_at, stale, mark=mirror.mark, mend=mend)
 
 
 def _fetched(mirror: Mirror) -> str | None:

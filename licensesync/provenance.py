@@ -19,6 +19,10 @@ PATIENCE_FOR_A_LINE = 5.0  # somebody waits, and the commit of a line is an extr
 NAMED = 3  # changed files in one message
 
 
+class OutsideGit(ProvenanceError):
+    """The inventory is in no work tree."""
+
+
 @dataclass(frozen=True, slots=True)
 class CheckedOut:
     """The commit that an inventory stands at, its author, and the files of the inventory that differ from it."""
@@ -29,8 +33,11 @@ class CheckedOut:
 
 
 def checked_out(inventory: Path) -> CheckedOut:
-    """What git says of an inventory in a work tree. Raises ProvenanceError where it cannot tell, as outside git."""
-    ask = git.of_work_tree(_folder(inventory))
+    """What git says of an inventory in a work tree. Raises OutsideGit, and ProvenanceError where git cannot tell."""
+    folder = _folder(inventory)
+    if not any((above / ".git").exists() for above in (folder, *folder.resolve().parents)):
+        raise OutsideGit(f"{folder} is in no work tree")
+    ask = git.of_work_tree(folder)
     form = ("--no-show-signature", "--encoding=UTF-8", f"--format=%H {git.AUTHOR}")
     commit, _, author = ask("log", "-1", *form, "HEAD", "--").partition(b" ")
     seen = ("status", "--porcelain", "--untracked-files=all", "--ignored=matching", "--", str(inventory))

@@ -52,7 +52,7 @@ class Remote:
 def remote_in(folder: Path) -> Remote:
     """A remote without commits, and a work tree beside it."""
     made = Remote(folder / "remote.git", folder / "people")
-    made.folder.mkdir()
+    made.folder.mkdir(parents=True)
     git(folder, "init", "--quiet", "--bare", str(made.url))
     git(made.folder, "init", "--quiet")
     git(made.folder, "remote", "add", "origin", str(made.url))

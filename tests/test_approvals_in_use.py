@@ -16,7 +16,8 @@ from typing import Any
 import ledgers
 import pytest
 from fleets import ACCOUNT, CREDENTIALS, Ended, Fleet, clean_environ, fleet_of, imeis
-from test_git import commit, git
+from gits import git
+from test_git import commit
 
 OTHER_ACCOUNT = "0742644905-00001"
 TIGHT = "    removals: {count: 1000, percent: 5, per_day: 1000}\n"

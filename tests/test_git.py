@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 from fleets import Fleet, fleet_of, imeis
-
-
-def git(folder: Path, *arguments: str) -> str:
-    who = ["-c", "user.name=Ada", "-c", "user.email=ada@example.com", "-c", "init.defaultBranch=main"]
-    done = subprocess.run(["git", *who, *arguments], cwd=folder, check=True, capture_output=True, text=True)
-    return done.stdout.strip()
+from gits import git
 
 
 def commit(folder: Path, words: str) -> str:
@@ -29,10 +23,13 @@ async def test_the_commit_of_the_inventory_and_whether_it_was_changed_stand_in_t
         clean = (await fleet.run("plan", "--format", "json")).document["inventory"]
         fleet.inventory(imeis(0, 2))
         dirty = (await fleet.run("plan", "--format", "json")).document["inventory"]
+        untold = await fleet.run("plan", "--format", "json", environ={"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1"})
     assert (outside["commit"], outside["dirty"]) == (None, False)
     assert (clean["commit"], clean["dirty"]) == (head, False)
     assert (dirty["commit"], dirty["dirty"]) == (head, True)
     assert outside["digest"] == clean["digest"] != dirty["digest"]
+    assert untold.document["inventory"]["commit"] is None
+    assert "inventory.commit-unknown" in untold.err
 
 
 async def test_git_ref_plans_the_inventory_of_that_commit(tmp_path: Path) -> None:

@@ -62,6 +62,31 @@ def test_a_work_tree_has_a_commit_an_author_and_changes(remote: Remote, stands: 
         stands(ref="nothing")
 
 
+def test_a_work_tree_whose_commit_git_does_not_tell_is_no_folder_outside_git(
+    remote: Remote, stands: Standing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote.push(wanted(imeis(0, 1)))
+    assert stands().nameless is None
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    mistrusted = stands()
+    assert (mistrusted.info.commit, devices(mistrusted, remote)) == (None, 1)
+    assert "detected dubious ownership in repository at" in (mistrusted.nameless or "")
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    assert stands(str(outside)).nameless is None
+
+
+def test_the_hook_of_another_work_tree_leads_nobody_astray(
+    remote: Remote, stands: Standing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Git tells its hooks in variables where they are, and who asks git for another folder passes them on."""
+    head = remote.push(wanted(imeis(0, 1)))
+    elsewhere = remote_in(remote.folder.parent / "elsewhere")
+    monkeypatch.setenv("GIT_DIR", str(elsewhere.url))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(elsewhere.url / "index.lock"))
+    assert (stands().info.commit, stands().info.dirty, devices(stands(ref="HEAD"), remote)) == (head, False, 1)
+
+
 def test_require_clean_refuses_what_is_not_committed(remote: Remote, stands: Standing, tmp_path: Path) -> None:
     remote.push(wanted(imeis(0, 1)))
     clean = "{path: fleet, require_clean: true}"

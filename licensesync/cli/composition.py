@@ -39,6 +39,8 @@ def written(
     stands = origin(found, os.environ, fetch=fetch, ref=git_ref)
     if stands.stale:
         journal.inventory_stale(stands.stale, stands.fresh_at)
+    if stands.nameless:
+        journal.inventory_nameless(stands.nameless)
     loaded = stands.load(found.pools)
     return Written(found, pools, loaded, loaded.info)
 

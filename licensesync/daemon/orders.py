@@ -55,6 +55,8 @@ class Orders:
         """Why the git remote could not be reached when it was last asked."""
         self.fresh_at: datetime | None = None
         """When a git remote was last reached; None for local files."""
+        self.nameless: str | None = None
+        """Why git cannot tell the commit of files in a work tree."""
         self.needs_restart: tuple[str, ...] = ()
         """The settings that are written otherwise now, and change only with a restart."""
 
@@ -123,7 +125,7 @@ class Orders:
     async def _sighted(self, *, fetch: bool) -> Sighting:
         sighting = await asyncio.to_thread(partial(sighted, self.file, self._environ, fetch=fetch))
         seen = sighting.origin
-        self.fresh_at = seen.fresh_at
+        self.fresh_at, self.nameless = seen.fresh_at, seen.nameless
         if fetch or seen.fresh_at is None:  # who does not ask cannot know whether the remote answers
             self.stale = seen.stale
         return sighting

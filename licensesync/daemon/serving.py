@@ -229,6 +229,8 @@ class Service:
         info = work.info
         told = {"commit": info.commit, "author": info.author, "dirty": info.dirty, "devices": info.devices}
         self._log.info("inventory.loaded", **told, digest=info.digest)
+        if nameless := self._orders.nameless:
+            journal.inventory_nameless(nameless)
         for name in self._orders.needs_restart:
             self._log.warning("settings.need-restart", setting=name, next_step="restart the service to change it")
 

@@ -13,6 +13,7 @@ from licensesync.errors import InventoryError, ProvenanceError
 from licensesync.files import LocalFiles
 from licensesync.model import Check, Problem, Severity
 from licensesync.origin import origin
+from licensesync.provenance import OutsideGit
 from licensesync.render import problems as counts
 from licensesync.render import summary
 from licensesync.render.words import counted, moment
@@ -64,10 +65,13 @@ def _on_disk(source: LocalSource, folder: Path, draft: Draft) -> Check:
         return _with_problems(problems)
     try:
         found = provenance.must_be_clean(source.path) if source.require_clean else provenance.checked_out(source.path)
+    except OutsideGit:
+        return Check.ok(INVENTORY, f"{source.path}: {summary.inventory(drafted.inventory.info)}")
     except ProvenanceError as error:
         if source.require_clean:
             return with_advice(INVENTORY, error)
-        return Check.ok(INVENTORY, f"{source.path}: {summary.inventory(drafted.inventory.info)}")
+        told = f"{source.path}: {summary.inventory(drafted.inventory.info)}, of an unknown commit"
+        return Check.warning(INVENTORY, told, str(error))
     info = replace(drafted.inventory.info, commit=found.commit, author=found.author, dirty=bool(found.changes))
     return Check.ok(INVENTORY, f"{source.path}: {summary.inventory(info)}")
 
