@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 import yaml
 from expositions import NOT_OURS, exported, families
+from render_worlds import FOTA
 
 from licensesync.daemon.metrics import Metrics
 from licensesync.exit_codes import ExitCode
-from licensesync.model import Rule
+from licensesync.model import Capacity, Plan, Rule
 
 ROOT = Path(__file__).parent.parent
 ALERTS = yaml.safe_load((ROOT / "config/prometheus/alerts.yaml").read_text())["groups"][0]["rules"]
@@ -28,9 +29,10 @@ ROWS = ["Are we in step?", "Licenses", "Runs and outcomes", "Inventory", "API", 
 
 @cache
 def shown() -> Metrics:
-    """Metrics of a service that has one pool and has made a request."""
+    """Metrics of a service that has one pool, has read it and has made a request."""
     metrics = Metrics()
     metrics.pools(["fota"])
+    metrics.planned(Plan(FOTA, Capacity(total=100, assigned=40), ()))
     metrics.answered("FOTA assign", "ok", 0.1)
     return metrics
 

@@ -8,7 +8,6 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
 
-from licensesync.daemon.standing import DEVICE_STATES, LICENSE_STATES
 from licensesync.model import UNFINISHED, OutcomeKind, Reading, Rule, RunVerdict, Verb
 
 PREFIX: Final = "licensesync"
@@ -46,7 +45,8 @@ class OfPools:
     def __init__(self, rack: Rack) -> None:
         self.licenses = rack.gauge(
             "licenses",
-            "Licenses of the pool: total, assigned, free; by the last whole reading and what was done since.",
+            "Licenses of the pool: total, assigned, free; by the last whole reading and what was done since. "
+            "Before the first there are no series of licenses, devices and drift.",
             "pool",
             "state",
         )
@@ -87,11 +87,10 @@ class OfPools:
         self.quarantined = rack.gauge("quarantined_devices", "Devices that the ledger holds in quarantine.", "pool")
 
     def begin(self, pool: str) -> None:
-        """The pool's series exist at zero from now on, so that the first of an event is seen as one."""
-        for state in LICENSE_STATES:
-            self.licenses.labels(pool, state)
-        for state in DEVICE_STATES:
-            self.devices.labels(pool, state)
+        """The pool's series exist at zero from now on, so that the first of an event is seen as one.
+
+        Those of licenses, devices and drift come with the first whole reading: nobody knows that there are none.
+        """
         for verb, kind in product(Verb, OutcomeKind):
             self.actions.labels(pool, verb, kind)
         for kind in UNFINISHED:
@@ -100,7 +99,7 @@ class OfPools:
             self.refusals.labels(pool, rule)
         for reading in Reading:
             self.readings.labels(pool, reading)
-        single = (self.drift, self.refused, self.failures, self.next_attempt, self.last_success, self.quarantined)
+        single = (self.refused, self.failures, self.next_attempt, self.last_success, self.quarantined)
         for gauge in single:
             gauge.labels(pool)
 

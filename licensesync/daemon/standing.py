@@ -9,8 +9,6 @@ from typing import Final
 
 from licensesync.model import WAITING, HeldReason, Outcome, OutcomeKind, Plan, Verb
 
-LICENSE_STATES: Final = ("total", "assigned", "free")
-DEVICE_STATES: Final = ("desired", "kept", "assign", "remove", "waiting", "held", "foreign", "quarantined")
 AS_WANTED: Final = frozenset({HeldReason.FOREIGN, HeldReason.MODE, HeldReason.PROTECTED, HeldReason.IRREVOCABLE})
 """Why devices are held for good: by policy, so that nobody has to wait for a change."""
 
