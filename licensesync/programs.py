@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,6 +15,8 @@ from tempfile import TemporaryFile
 MOST_WORDS = 16 * 1024
 RUNNING: set[subprocess.Popen[bytes]] = set()
 """What runs now, in whichever thread."""
+ENDING = threading.Event()
+"""Is set once this process is to end: no program is waited for any more, and none is begun."""
 DYING = 5.0
 """Seconds that a killed program has to vanish; one that the kernel keeps is left to it."""
 
@@ -30,8 +34,10 @@ def run(command: Sequence[str], *, environ: Mapping[str, str], patience: float, 
     """How the program ended, which gets `given` as its standard input.
 
     Raises TimeoutError after `patience` seconds, when it and all that it has started in its session have been killed;
-    FileNotFoundError if there is no such program, and other OSErrors if it cannot be started.
+    InterruptedError if this process is to end; FileNotFoundError if there is no such program, and other OSErrors if it
+    cannot be started.
     """
+    _must_go_on()
     with TemporaryFile() as words:  # a file, since what a program leaves running may hold a pipe open for ever
         process = subprocess.Popen(  # noqa: S603 - a list, no shell
             command,
@@ -43,7 +49,10 @@ def run(command: Sequence[str], *, environ: Mapping[str, str], patience: float, 
         )
         RUNNING.add(process)
         try:
+            _must_go_on()  # `cut` has not seen what began just now
             out, _ = process.communicate(given, timeout=patience)
+            if process.returncode == -signal.SIGKILL:
+                _must_go_on()
         except subprocess.TimeoutExpired:
             raise TimeoutError(f"it did not end within {patience:g} s") from None
         finally:
@@ -54,10 +63,16 @@ def run(command: Sequence[str], *, environ: Mapping[str, str], patience: float, 
 
 
 def cut() -> None:
-    """Kill what runs now, with all that it has started: this process is to end, and waits for none of it."""
+    """Kill what runs now, with all that it has started, and begin nothing more: this process is to end."""
+    ENDING.set()
     for process in tuple(RUNNING):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+
+
+def _must_go_on() -> None:
+    if ENDING.is_set():
+        raise InterruptedError(errno.EINTR, "it was cut short, since this program ends")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
