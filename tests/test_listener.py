@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import socket
@@ -292,16 +293,30 @@ async def _received(connection: socket.socket) -> int:
     return read
 
 
-async def test_only_so_many_connections_are_kept_and_the_next_ones_work_again(door: Door) -> None:
+async def test_only_so_many_connections_are_kept_and_the_oldest_makes_room_for_who_asks(door: Door) -> None:
     async with AsyncExitStack() as held:
+        idle = []
         for _ in range(listener.MOST_CONNECTIONS):
-            _, writer = await door.open()
+            reader, writer = await door.open()
             held.push_async_callback(_closed, writer)
+            idle.append(reader)
         for _ in range(3):
-            assert await door.says(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n") == b""
-    async with asyncio.timeout(5):
-        while not await door.says(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"):
-            pass
+            assert (await door.ask("/healthz")).status == 200
+        async with asyncio.timeout(5):
+            assert await _all(idle[0]) == b""
+        assert not any(reader.at_eof() for reader in idle[1:]), "one place was enough for them all"
+
+
+async def test_a_crowd_at_once_leaves_no_failed_task_and_is_answered_after_it(door: Door) -> None:
+    failed: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: failed.append(context))
+    async with AsyncExitStack() as held:
+        for _, writer in await asyncio.gather(*(door.open() for _ in range(2 * listener.MOST_CONNECTIONS))):
+            held.push_async_callback(_closed, writer)
+        assert (await door.ask("/healthz")).status == 200
+    assert (await door.ask("/healthz")).status == 200
+    gc.collect()  # a task that has failed says so when it goes
+    assert not failed
 
 
 async def test_an_end_closes_who_is_still_connected_and_leaves_no_task() -> None:

@@ -140,7 +140,7 @@ def _shown(
 
 
 class _Server(web.Server):
-    """Takes as many connections as it may have at once, each for a short time."""
+    """Has only so many connections at once, each for a short time."""
 
     def __init__(self, pages: _Pages, patience: float) -> None:
         super().__init__(
@@ -162,9 +162,15 @@ class _Server(web.Server):
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
         if len(self._ends) >= MOST_CONNECTIONS:
-            transport.abort()
-            return
+            self._make_room()
         self._ends[handler] = asyncio.get_running_loop().call_later(self._patience, transport.abort)
+
+    def _make_room(self) -> None:
+        """The connection that has been there longest goes: who only wants an answer is not kept out by idle ones."""
+        oldest = next(iter(self._ends))
+        self._ends.pop(oldest).cancel()
+        if isinstance(oldest.transport, asyncio.Transport):
+            oldest.transport.abort()
 
     def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
         super().connection_lost(handler, exc)
