@@ -16,12 +16,17 @@ LONGEST_STATUS: Final = 300
 
 
 class Manager:
-    """The service manager, if one has started this process and wants to be told; else it is told to nobody."""
+    """The service manager, if one has started this process and wants to be told; else it is told to nobody.
+
+    One that does not listen for a while is told later: nobody here waits for it.
+    """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         address = environ.get("NOTIFY_SOCKET", "")
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) if address else None
+        kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+        self._socket = socket.socket(socket.AF_UNIX, kind) if address else None
+        self._untold: dict[str, str] = {}
         self.patience = _watchdog(environ)
         """Seconds within which it wants to hear that the service is alive; None where it does not."""
 
@@ -40,16 +45,30 @@ class Manager:
 
     def alive(self) -> None:
         self._tell("WATCHDOG=1")
+        self._untold.pop("WATCHDOG", None)  # to have been alive once is nothing to tell later
 
     def status(self, words: str) -> None:
         """What `systemctl status` shows: one line."""
         self._tell(f"STATUS={' '.join(words.split())[:LONGEST_STATUS]}")
 
+    def catch_up(self) -> None:
+        """Tells what it had no ear for when it was said; a manager that cannot be reached ends no run."""
+        while self._socket and self._untold:
+            what, words = next(iter(self._untold.items()))
+            try:
+                self._socket.sendto(words.encode("utf-8", "replace"), self._address)
+            except BlockingIOError:
+                return
+            except OSError:
+                pass
+            del self._untold[what]
+
     def _tell(self, *lines: str) -> None:
-        """A manager that cannot be reached ends no run."""
-        if self._socket:
-            with suppress(OSError):
-                self._socket.sendto("\n".join(lines).encode("utf-8", "replace"), self._address)
+        """Of each kind of message only the newest counts."""
+        what = lines[0].partition("=")[0]
+        self._untold.pop(what, None)
+        self._untold[what] = "\n".join(lines)
+        self.catch_up()
 
 
 def _watchdog(environ: Mapping[str, str]) -> float | None:
@@ -83,6 +102,7 @@ class Pulse:
     def beat(self) -> None:
         """Something was done just now. The manager hears of it, though not more often than it needs."""
         self._beaten = self._clock()
+        self._manager.catch_up()
         if self._manager.patience and self._beaten - self._told >= self._manager.patience / 10:
             self._told = self._beaten
             self._manager.alive()
