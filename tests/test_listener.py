@@ -39,11 +39,11 @@ class Daemon:
     def readiness(self) -> Answer:
         return self.ready
 
-    def metrics(self, accept: str) -> tuple[bytes, str]:
+    async def metrics(self, accept: str) -> tuple[bytes, str]:
         self.accepted.append(accept)
         return b"licensesync_ready 1\n", "text/plain; version=0.0.4; charset=utf-8"
 
-    def status(self) -> bytes:
+    async def status(self) -> bytes:
         if not self.document:
             raise ValueError("the ledger is on fire")
         return self.document

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+from datetime import datetime
 from pathlib import Path
 
 from fleets import Fleet, fleet_of, imeis
@@ -225,6 +226,47 @@ async def test_a_second_service_and_a_run_know_of_each_other(tmp_path: Path) -> 
             second.err
         )
         assert between.code == 0, "apply may run between its runs"
+
+
+async def test_what_other_commands_have_changed_is_shown_too(tmp_path: Path) -> None:
+    bad = imeis(7, 8)
+    async with fleet_of(tmp_path, quirks={"unknown-devices": bad}) as fleet:
+        scheduled(fleet)
+        fleet.inventory([*imeis(0, 3), *bad])
+        async with serving(fleet) as service:
+            await service.told("run.finished")
+            await fleet.run("apply", "--yes")
+            applied = await fleet.run("apply", "--yes", "--format", "json")
+            shown = await service.status_after(applied.document["run"])
+            asked = await fleet.run("status", "--format", "json")
+            quarantined = await service.metric('licensesync_quarantined_devices{pool="fota"}')
+            await fleet.run("quarantine", "release", *bad)
+            async with asyncio.timeout(30):
+                while await service.metric('licensesync_quarantined_devices{pool="fota"}'):
+                    await asyncio.sleep(0.1)
+        assert shown == asked.document
+        assert (shown["pools"][0]["quarantined"], quarantined) == (1, 1)
+
+
+async def test_while_every_pool_backs_off_the_next_run_is_still_to_come(tmp_path: Path) -> None:
+    async with fleet_of(tmp_path) as fleet:
+        scheduled(fleet, every="1s")
+        fleet.inventory(imeis(0, 2))
+        fleet.simulator.quirks.set("forbidden", "on")
+        async with serving(fleet) as service:
+            await service.told("run.finished", 3, verdict="unread")
+
+            async def next_run() -> float:
+                status = json.loads((await service.seen("/status.json"))[1])
+                return datetime.fromisoformat(status["next_run"]).timestamp()
+
+            shown: set[float] = set()
+            async with asyncio.timeout(20):
+                while len(shown) < 3:
+                    shown.add(await next_run())
+                    await asyncio.sleep(0.1)
+            assert await service.metric("licensesync_next_run_timestamp_seconds") >= max(shown)
+            assert len(service.of("run.finished")) == 3, "nothing was tried meanwhile"
 
 
 async def test_a_run_waits_for_an_apply_and_starts_right_after_it(tmp_path: Path) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
@@ -20,12 +22,18 @@ from licensesync.daemon.orders import Orders
 from licensesync.daemon.systemd import Pulse
 from licensesync.errors import LedgerError
 from licensesync.ledger import database, service, standing
-from licensesync.model import ServiceRecord
+from licensesync.model import Pool, ServiceRecord, Status
 from licensesync.render import status
+
+FRESH: Final = 1.0
+"""Seconds for which what the ledger says is shown again: other commands change it too, and looking costs little."""
+
+SHARE: Final = 10
+"""What took long to read is shown for so many times as long."""
 
 
 class Board:
-    """What is shown. The status document is made when something changes, so that who looks costs nothing."""
+    """What is shown: how the service stands now, and what the ledger said a moment ago at most."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - all that there is to show
         self, ledger: Path, orders: Orders, course: Course, backoff: Backoff, metrics: Metrics, pulse: Pulse
@@ -39,6 +47,8 @@ class Board:
         self._pulse = pulse
         self._began = datetime.now(UTC)
         self._document = b""
+        self._looking = asyncio.Lock()
+        self._looks_again = float("-inf")
         self._log: Any = structlog.get_logger()
         metrics.ready_when(lambda: self.readiness().ok)
 
@@ -60,10 +70,13 @@ class Board:
         pools = [pool.name for pool in self._orders.in_force.pools]
         return self._course.readiness(pools, self.bell.overdue_since, datetime.now(UTC))
 
-    def metrics(self, accept: str) -> tuple[bytes, str]:
+    async def metrics(self, accept: str) -> tuple[bytes, str]:
+        with suppress(LedgerError):  # the runs tell of it; the other figures are as good as ever
+            await self._look()
         return self._metrics.render(accept)
 
-    def status(self) -> bytes:
+    async def status(self) -> bytes:
+        await self._look()
         return self._document
 
     def sentence(self) -> str:
@@ -81,14 +94,29 @@ class Board:
             self.bell.reschedule(work.settings.schedule)
 
     async def keep(self) -> None:
-        """How it stands now is kept in the ledger and written down for who asks."""
+        """How it stands now is kept in the ledger, and shown to who asks from now on."""
         if self.bell:
             self.bell.also_at(self._backoff.attempts)
-        self._metrics.scheduled(self.next_run, self._backoff.attempts)
         try:
-            await asyncio.to_thread(self._write_down, self._record())
+            await asyncio.to_thread(service.keep, self._ledger, self._record())
         except LedgerError as error:
             self._log.warning("status.not-kept", problem=str(error))
+        self._looks_again = float("-inf")
+
+    async def _look(self) -> None:
+        """The document and the metrics are as of now, or of a moment ago. Raises LedgerError."""
+        clock = asyncio.get_running_loop().time
+        async with self._looking:
+            if clock() < self._looks_again:
+                return
+            begun = clock()
+            self._metrics.scheduled(self.next_run, self._backoff.attempts)
+            pools = self._orders.in_force.settings.pools
+            if stands := await asyncio.to_thread(self._stands, pools, self._record()):
+                self._document = status.document(stands)
+                for pool in stands.pools:
+                    self._metrics.quarantine(pool.pool, pool.quarantined)
+            self._looks_again = clock() + max(FRESH, SHARE * (clock() - begun))
 
     def _record(self) -> ServiceRecord:
         rejection = self._orders.rejection
@@ -103,12 +131,8 @@ class Board:
             self._orders.stale,
         )
 
-    def _write_down(self, record: ServiceRecord) -> None:
-        service.keep(self._ledger, record)
+    def _stands(self, pools: Mapping[str, Pool], record: ServiceRecord) -> Status | None:
         with database.read(self._ledger) as connection:
-            if connection is not None:
-                pools = self._orders.in_force.settings.pools
-                stands = standing.status(connection, pools, datetime.now(UTC), record)
-                self._document = status.document(stands)
-                for pool in stands.pools:
-                    self._metrics.quarantine(pool.pool, pool.quarantined)
+            if connection is None:
+                return None
+            return standing.status(connection, pools, datetime.now(UTC), record)

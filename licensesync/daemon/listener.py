@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -45,15 +45,15 @@ class Answer:
 
 
 class Views(Protocol):
-    """What there is to look at. Each is quick, and asked for whenever somebody looks."""
+    """What there is to look at, asked for whenever somebody looks."""
 
     def health(self) -> Answer: ...
     def readiness(self) -> Answer: ...
-    def metrics(self, accept: str) -> tuple[bytes, str]:
+    async def metrics(self, accept: str) -> tuple[bytes, str]:
         """The metrics and their content type, as an `Accept` header wants them."""
         ...
 
-    def status(self) -> bytes:
+    async def status(self) -> bytes:
         """A JSON document."""
         ...
 
@@ -96,11 +96,11 @@ class _Pages:
     def __init__(self, views: Views, *, local_only: bool) -> None:
         self._views = views
         self._local_only = local_only
-        self._pages: Mapping[str, Callable[[web.BaseRequest], web.Response]] = {
-            "/healthz": lambda _: _judged(views.health()),
-            "/readyz": lambda _: _judged(views.readiness()),
-            "/metrics": lambda request: _shown(*views.metrics(request.headers.get("Accept", ""))),
-            "/status.json": lambda _: _shown(views.status(), JSON),
+        self._pages: Mapping[str, Callable[[web.BaseRequest], Awaitable[web.Response]]] = {
+            "/healthz": self._health,
+            "/readyz": self._readiness,
+            "/metrics": self._metrics,
+            "/status.json": self._status,
         }
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -111,8 +111,20 @@ class _Pages:
         if request.body_exists:
             return _said(HTTPStatus.BAD_REQUEST, "no body is wanted")
         if page := self._pages.get(request.path):
-            return page(request)
+            return await page(request)
         return _said(HTTPStatus.NOT_FOUND, f"there is no such page; there are {', '.join(self._pages)}")
+
+    async def _health(self, _: web.BaseRequest) -> web.Response:
+        return _judged(self._views.health())
+
+    async def _readiness(self, _: web.BaseRequest) -> web.Response:
+        return _judged(self._views.readiness())
+
+    async def _metrics(self, request: web.BaseRequest) -> web.Response:
+        return _shown(*await self._views.metrics(request.headers.get("Accept", "")))
+
+    async def _status(self, _: web.BaseRequest) -> web.Response:
+        return _shown(await self._views.status(), JSON)
 
 
 def _names_this_machine(host: str | None) -> bool:

@@ -143,7 +143,7 @@ class Service:
             report = await self.rounds.make(self._due_now)
             if not self.rounds.stop.is_set():
                 self._notifier.run_ended(report)
-            await self._keep()
+        await self._keep()  # the bell's next time is another one in any case
 
     def _due_now(self) -> Pass:
         return self.rounds.due(self._orders.in_force, datetime.now(UTC))
