@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -61,6 +61,13 @@ class Backoff:
     def waive(self) -> None:
         """Something has changed, so that every pool may be tried now, unless the service asked for the wait."""
         self._failing = {pool: failing for pool, failing in self._failing.items() if failing.asked}
+
+    def clock_was_set(self, step: timedelta) -> None:
+        """The clock was set by so much: nobody waits longer for that."""
+        back = min(step, timedelta(0))
+        self._failing = {
+            pool: replace(failing, again_at=failing.again_at + back) for pool, failing in self._failing.items()
+        }
 
     def keep(self, pools: Iterable[str]) -> None:
         """Only these pools are left."""

@@ -53,6 +53,10 @@ class Bell:
             self._schedule = schedule
             self._hang()
 
+    def clock_was_set(self) -> None:
+        """What it waits for by the schedule is reckoned from now on."""
+        self._hang()
+
     def also_at(self, attempts: Mapping[str, datetime]) -> None:
         """Rings at these times too, and at no others that were asked for before."""
         for job in self._scheduler.get_jobs():

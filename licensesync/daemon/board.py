@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -92,6 +92,13 @@ class Board:
         self._metrics.inventory_loaded(work.info, author=work.info.author or "")
         if self.bell:
             self.bell.reschedule(work.settings.schedule)
+
+    def clock_was_set(self, step: timedelta) -> None:
+        """The clock was set by so much: what is ready and what is due is reckoned anew."""
+        self._course.clock_was_set(step)
+        self._backoff.clock_was_set(step)
+        if self.bell:
+            self.bell.clock_was_set()
 
     async def keep(self) -> None:
         """How it stands now is kept in the ledger, and shown to who asks from now on."""

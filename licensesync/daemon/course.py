@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from licensesync.daemon.listener import Answer
@@ -39,6 +39,11 @@ class Course:
         for known in (self.read_whole_at, self.last, self.doing):
             for gone in known.keys() - names:
                 del known[gone]
+
+    def clock_was_set(self, step: timedelta) -> None:
+        """The clock was set by so much: nothing passes for fresh any longer for that."""
+        back = min(step, timedelta(0))
+        self.read_whole_at = {pool: at + back for pool, at in self.read_whole_at.items()}
 
     def readiness(
         self, pools: Iterable[str], overdue_since: Callable[[datetime], datetime | None], now: datetime

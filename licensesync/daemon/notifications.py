@@ -54,6 +54,11 @@ class Notifier:
         self._ending = False
         self._log: Any = structlog.get_logger()
 
+    def clock_was_set(self) -> None:
+        """Nobody waits longer for that: the webhook is tried again now."""
+        self._backoff.waive()
+        self._changed.set()
+
     def run_ended(self, report: Report | None) -> None:
         """A run has come to its end, or with None to no good one."""
         wanted, info = self._wanted, self._orders.in_force.info

@@ -6,7 +6,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import structlog
@@ -15,6 +15,7 @@ from licensesync import __version__, journal, programs
 from licensesync.composition import Pass
 from licensesync.daemon.bell import Bell
 from licensesync.daemon.board import Board
+from licensesync.daemon.clock import LOOKS, Clock
 from licensesync.daemon.course import Course
 from licensesync.daemon.listener import listening
 from licensesync.daemon.metrics import Metrics
@@ -157,7 +158,8 @@ class Service:
     @asynccontextmanager
     async def _keeping_up_to_date(self) -> AsyncIterator[None]:
         """Looks whenever a signal, a file or the remote's own interval says so."""
-        keeping = [asyncio.create_task(each) for each in (self._look_when_asked(), self._look_now_and_then())]
+        tasks = self._look_when_asked(), self._look_now_and_then(), self._look_at_the_clock()
+        keeping = [asyncio.create_task(each) for each in tasks]
         try:
             yield
         finally:
@@ -201,6 +203,21 @@ class Service:
             await asyncio.sleep(source.fetch_every.total_seconds() if isinstance(source, GitSource) else 60)
             if isinstance(source, GitSource):
                 await self._unharmed(self._look())
+
+    async def _look_at_the_clock(self) -> None:
+        """Who waits for a time of day waits too long when the clock was set back, or the machine stood still."""
+        clock = Clock()
+        while True:
+            await asyncio.sleep(LOOKS)
+            if step := clock.step():
+                await self._unharmed(self._clock_was_set(step))
+
+    async def _clock_was_set(self, step: timedelta) -> None:
+        self._log.warning("clock.set", seconds=round(step.total_seconds()))
+        self._board.clock_was_set(step)
+        self._notifier.clock_was_set()
+        await self._keep()
+        self._due.set()
 
     async def _look(self, *, fetch: bool = True, again: bool = False) -> None:
         """What is new and good is in force from here on, and a run of it is due."""
