@@ -57,30 +57,39 @@ class LocalFiles:
         return self._relative(self.root)
 
     def place_of(self, name: str) -> str:
-        return self._relative(self._folder / name)
+        return self._relative(self.folder / name)
 
     def names(self) -> tuple[list[str], list[Unreadable]]:
-        if not self.root.is_dir():
+        if not os.path.isdir(self.root):
             return [self.root.name], []
         walk = _Walk(self.root)
         walk.into("")
         return sorted(walk.names), walk.unreadable
 
     def read(self, name: str) -> bytes:
-        path = self._folder / name
+        path = self.folder / name
         if name.startswith(("../", "/")):
             raise _outside(name)
         try:
-            inside = path.resolve(strict=True).is_relative_to(self._folder.resolve())
+            inside = path.resolve(strict=True).is_relative_to(self.folder.resolve())
         except (OSError, RuntimeError) as error:
             raise Unreadable(name, *_reason(error)) from None
         if not inside and path != self.root:
             raise _outside(name)
         return read_file(path, name)
 
+    def folders(self) -> list[Path]:
+        """The folder with those of its subfolders that are read; none for a file."""
+        if not os.path.isdir(self.root):
+            return []
+        walk = _Walk(self.root)
+        walk.into("")
+        return [self.root / name for name in walk.folders]
+
     @property
-    def _folder(self) -> Path:
-        return self.root if self.root.is_dir() else self.root.parent
+    def folder(self) -> Path:
+        """What names are relative to."""
+        return self.root if os.path.isdir(self.root) else self.root.parent
 
     def _relative(self, path: Path) -> str:
         return posixpath.normpath(Path(os.path.relpath(path, self.base)).as_posix())
@@ -123,6 +132,7 @@ class _Walk:
 
     def __init__(self, root: Path) -> None:
         self.names: list[str] = []
+        self.folders: list[str] = []
         self.unreadable: list[Unreadable] = []
         self._root = root
         self._real_root = root.resolve()
@@ -138,12 +148,13 @@ class _Walk:
         except OSError as error:
             self.unreadable.append(Unreadable(folder, *_reason(error)))
             return
+        self.folders.append(folder)
         for entry in found:
             if not entry.name.startswith("."):
                 self._visit(entry, posixpath.join(folder, entry.name))
 
     def _visit(self, entry: os.DirEntry[str], name: str) -> None:
-        if entry.is_symlink() and not Path(entry).exists():
+        if entry.is_symlink() and not os.path.exists(entry):
             self.unreadable.append(Unreadable(name, "the link leads nowhere", "remove it, or mend its target"))
         elif entry.is_dir():
             if not entry.is_symlink() or self._may_follow(name):

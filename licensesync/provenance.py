@@ -35,7 +35,7 @@ class CheckedOut:
 def checked_out(inventory: Path) -> CheckedOut:
     """What git says of an inventory in a work tree. Raises OutsideGit, and ProvenanceError where git cannot tell."""
     folder = _folder(inventory)
-    if not any((above / ".git").exists() for above in (folder, *folder.resolve().parents)):
+    if not any(os.path.exists(above / ".git") for above in (folder, *folder.resolve().parents)):
         raise OutsideGit(f"{folder} is in no work tree")
     ask = git.of_work_tree(folder)
     form = ("--no-show-signature", "--encoding=UTF-8", f"--format=%H {git.AUTHOR}")
@@ -122,4 +122,4 @@ def _moment(seconds: str) -> datetime | None:
 
 
 def _folder(inventory: Path) -> Path:
-    return inventory if inventory.is_dir() else inventory.parent
+    return inventory if os.path.isdir(inventory) else inventory.parent

@@ -358,6 +358,87 @@ async def test_a_folder_that_is_replaced_is_followed_and_a_ledger_inside_it_is_n
         assert [event["devices"] for event in service.of("run.started")] == [2, 3, 4, 5]
 
 
+async def test_links_that_lead_back_and_files_that_nobody_reads_keep_nobody(tmp_path: Path) -> None:
+    async with fleet_of(tmp_path) as fleet:
+        scheduled(fleet)
+        settings = tmp_path / "licensesync.yaml"
+        settings.write_text(settings.read_text().replace("inventory: inventory.yaml", "inventory: fleet"))
+        folder = tmp_path / "fleet"
+        folder.mkdir()
+
+        def write(devices: int) -> None:
+            fleet.inventory(imeis(0, devices))
+            (tmp_path / "inventory.yaml").rename(folder / "a.yaml")
+
+        write(2)
+        async with serving(fleet) as service:
+            await service.told("run.finished")
+            for name in ("one", "two"):
+                (folder / name).symlink_to(".")
+            rejected = await service.told("inventory.rejected")
+            for name in ("one", "two"):
+                (folder / name).unlink()
+            await service.told("inventory.loaded", 2)
+            with (folder / "sync.log").open("w") as log:
+                write(3)
+                async with asyncio.timeout(30):
+                    while fleet.holders != {*imeis(0, 3)}:
+                        print("still busy", file=log, flush=True)
+                        await asyncio.sleep(0.1)
+            service.signal(signal.SIGTERM)
+            assert await service.ended() == 0
+        assert rejected["problems"] == [
+            f"fleet/{name}:1:1: the link leads to a folder that is read anyway; remove the link"
+            for name in ("one", "two")
+        ]
+        assert len(service.of("inventory.rejected")) == 1
+
+
+async def test_what_a_link_leads_to_is_followed_and_a_file_that_is_away_for_a_moment_is_no_problem(
+    tmp_path: Path,
+) -> None:
+    async with fleet_of(tmp_path) as fleet:
+        scheduled(fleet)
+        real, link = tmp_path / "elsewhere" / "real.yaml", tmp_path / "inventory.yaml"
+        real.parent.mkdir()
+
+        def write(file: Path, devices: int) -> None:
+            fleet.inventory(imeis(0, devices))
+            file.write_bytes(link.read_bytes())
+
+        fleet.inventory(imeis(0, 2))
+        link.rename(real)
+        link.symlink_to("elsewhere/real.yaml")
+        async with serving(fleet) as service:
+            await service.told("run.finished")
+            fleet.inventory(imeis(0, 3))  # through the link
+            await service.told("run.finished", 2)
+            link.unlink()
+            await asyncio.sleep(0.6)
+            fleet.inventory(imeis(0, 4))
+            await service.told("run.finished", 3)
+        assert [event["devices"] for event in service.of("run.started")] == [2, 3, 4]
+        assert not service.of("inventory.rejected")
+
+
+async def test_new_settings_whose_inventory_is_mended_later_come_into_force_then(tmp_path: Path) -> None:
+    async with fleet_of(tmp_path) as fleet:
+        scheduled(fleet)
+        fleet.inventory(imeis(0, 2))
+        other = tmp_path / "other"
+        other.mkdir()
+        (other / "new.yaml").write_text("groups: [\n")
+        settings = tmp_path / "licensesync.yaml"
+        async with serving(fleet) as service:
+            await service.told("run.finished")
+            settings.write_text(settings.read_text().replace("inventory.yaml", "other/new.yaml"))
+            await service.told("inventory.rejected")
+            fleet.inventory(imeis(0, 3))
+            (tmp_path / "inventory.yaml").rename(other / "new.yaml")
+            await service.told("run.finished", 2)
+        assert fleet.holders == {*imeis(0, 3)}
+
+
 async def _sends(fleet: Fleet, service: Service) -> None:
     while not fleet.writes():
         assert service.process.returncode is None, service.events

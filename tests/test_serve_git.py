@@ -101,6 +101,57 @@ async def test_a_remote_that_is_away_at_the_start_or_hangs_at_the_end_is_not_wai
         assert len(service.of("inventory.stale")) == 1
 
 
+async def test_a_ref_that_has_vanished_stays_so_while_nobody_answers_and_an_interval_changes_at_once(
+    tmp_path: Path,
+) -> None:
+    remote = remote_in(tmp_path)
+    commit = remote.push(wanted(imeis(0, 2)))
+    async with fleet_of(tmp_path) as fleet:
+        by_git(fleet, remote)
+        settings = tmp_path / "licensesync.yaml"
+        settings.write_text(
+            settings.read_text().replace("fetch_every: 1s", "fetch_every: 1h").replace("every: 1h, j", "every: 2s, j")
+        )
+        async with serving(fleet) as service:
+            await service.told("run.finished")
+            git(remote.url, "update-ref", "-d", "refs/heads/main")
+            await service.told("inventory.rejected")
+            remote.url.rename(tmp_path / "away")
+            await service.told("inventory.stale")
+            runs = len(service.of("run.finished"))
+            await service.told("run.finished", runs + 2)
+            (tmp_path / "away").rename(remote.url)
+            settings.write_text(settings.read_text().replace("fetch_every: 1h", "fetch_every: 1s"))
+            await service.told("inventory.fresh")
+            runs = len(service.of("run.finished"))
+            await service.told("run.finished", runs + 2)
+            assert len(service.of("inventory.loaded")) == 1
+            git(remote.url, "update-ref", "refs/heads/main", commit)
+            await service.told("inventory.loaded", 2)
+        assert len(service.of("inventory.rejected")) == 1
+
+
+async def test_a_remote_that_hangs_keeps_no_run(tmp_path: Path) -> None:
+    remote = remote_in(tmp_path)
+    remote.push(wanted(imeis(0, 2)))
+    async with fleet_of(tmp_path) as fleet:
+        by_git(fleet, remote)
+        settings = tmp_path / "licensesync.yaml"
+        settings.write_text(settings.read_text().replace("every: 1h, j", "every: 1s, j").replace("10s", "1h"))
+        async with serving(fleet) as service:
+            await service.told("run.finished")
+            with socket.create_server(("127.0.0.1", 0)) as deaf:
+                deaf.setblocking(False)
+                hanging = f"git://127.0.0.1:{deaf.getsockname()[1]}/fleet.git"
+                settings.write_text(settings.read_text().replace(str(remote.url), hanging))
+                connection, _ = await asyncio.wait_for(asyncio.get_running_loop().sock_accept(deaf), 20)
+                with connection:
+                    runs = len(service.of("run.finished"))
+                    await service.told("run.finished", runs + 3)
+                    service.signal(signal.SIGTERM)
+                    assert await service.ended() == 0
+
+
 async def test_a_commit_in_a_work_tree_is_noticed_and_ends_the_refusal_of_what_was_not_committed(
     tmp_path: Path,
 ) -> None:
@@ -133,3 +184,5 @@ async def test_a_commit_in_a_work_tree_is_noticed_and_ends_the_refusal_of_what_w
             second = commit()
             await service.told("run.finished", commit=second)
             assert fleet.holders == {*imeis(0, 3)}
+            git(tree, "commit", "--quiet", "--allow-empty", "--message", "nothing new")
+            await service.told("inventory.loaded", commit=git(tree, "rev-parse", "HEAD"))

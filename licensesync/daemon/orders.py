@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum, auto
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from licensesync.composition import Pass
-from licensesync.daemon.sighting import Sighting, Trace, sighted
-from licensesync.errors import LicenseSyncError, ProblemsError
+from licensesync.daemon.sighting import Sighting, Trace, Written, sighted, written
+from licensesync.errors import LicenseSyncError, ProblemsError, ProvenanceError
+from licensesync.settings import GitSource, Settings, Source
 
 SETTLED: Final = 1.0
 """Seconds for which no file must have changed before all are read: somebody may be writing them."""
@@ -23,6 +24,9 @@ MOST_WAITS: Final = 30
 RESTLESS: Final = "the files of settings and inventory keep changing; they are read when they rest"
 FIXED: Final = ("ledger", "listen", "callbacks")
 """Settings that are in force from the start of the service to its end."""
+
+
+Thing = TypeVar("Thing")
 
 
 class Found(Enum):
@@ -48,8 +52,14 @@ class Orders:
         self.file = file
         self._environ = environ
         self._one_at_a_time = asyncio.Lock()
+        self._one_fetch = asyncio.Lock()
+        self._looks = 0
         self._judged: Trace | None = None
+        self._opened: Collection[Path] = ()
         self._in_force: Pass | None = None
+        self._sought: Settings | None = None
+        self._answer: tuple[Source, ProvenanceError] | None = None
+        """What is wrong with the remote as it said itself when it last answered: only another answer mends that."""
         self.rejection: Rejection | None = None
         self.stale: str | None = None
         """Why the git remote could not be reached when it was last asked."""
@@ -67,21 +77,37 @@ class Orders:
             raise LookupError("nothing was loaded yet")
         return self._in_force
 
+    @property
+    def sought(self) -> Source:
+        """Where the newest settings that can be read say that the inventory is, whatever is wrong with it there."""
+        return (self._sought or self.in_force.settings).inventory
+
+    @property
+    def is_fetching(self) -> bool:
+        """Whether the git remote is being asked, and has not answered yet."""
+        return self._one_fetch.locked()
+
     async def first(self) -> Pass:
         """The first ones. Raises what is wrong with them: there are no others to go by."""
         async with self._one_at_a_time:
-            await self._take(await self._settled(fetch=True))
+            await self._take(await self._settled(await self._sighted(fetch=True)))
             return self.in_force
 
     async def look(self, *, fetch: bool = True, again: bool = False) -> Found:
         """Takes what is there now if it is new and good; with `again` even if nothing seems to have changed.
 
-        Whatever is wrong becomes `rejection`, and the last good ones stay in force.
+        With `fetch` a git remote is asked first, and nobody else has to wait for its answer. Whatever is wrong becomes
+        `rejection`, and the last good ones stay in force.
         """
+        looks = self._looks
+        seen = await self._seen(fetch=True) if fetch else None
         async with self._one_at_a_time:
+            if seen is None or self._looks != looks:  # others may have seen what is newer
+                seen = await self._seen(fetch=False)
+            self._looks += 1
             judged, self._judged = self._judged, None
             try:
-                sighting = await self._settled(fetch=fetch)
+                sighting = await self._settled(_good(seen))
                 self._judged = sighting.trace
                 if sighting.trace == judged and not again:
                     return Found.UNCHANGED
@@ -90,11 +116,19 @@ class Orders:
                 return self._reject(error, is_news=again or self._judged is not None)
             return Found.LOADED
 
-    async def _settled(self, *, fetch: bool) -> Sighting:
+    async def _seen(self, *, fetch: bool) -> Sighting | LicenseSyncError:
+        try:
+            if not fetch:
+                return await self._sighted(fetch=False)
+            async with self._one_fetch:
+                return await self._sighted(fetch=True)
+        except LicenseSyncError as error:
+            return error
+
+    async def _settled(self, sighting: Sighting) -> Sighting:
         """What is there, once nobody has written it for a moment."""
-        sighting = await self._sighted(fetch=fetch)
         for _ in range(MOST_WAITS):
-            rested = time.time() - sighting.touched_at
+            rested = time.time() - sighting.trace.touched_at
             if not 0 <= rested < SETTLED:  # a time to come is no time
                 return sighting
             await asyncio.sleep(SETTLED - rested)
@@ -104,39 +138,65 @@ class Orders:
     async def _take(self, sighting: Sighting) -> None:
         """All of it as it was at one moment; what changed while it was read is read again."""
         for _ in range(MOST_WAITS):
-            read = await self._read(sighting)
-            after = await self._settled(fetch=False)
-            if after.trace != sighting.trace:
+            reading = await asyncio.to_thread(sighting.read, self._environ)
+            self._opened = reading.trace.opened.keys()
+            if isinstance(reading.work, LicenseSyncError):
+                await self._patience()
+            after = await self._settled(await self._sighted(fetch=False))
+            if after.trace != reading.trace:
                 sighting = after
-            elif isinstance(read, LicenseSyncError):
-                raise read
-            else:
-                self._put_in_force(read, sighting.trace)
-                return
+                continue
+            self._judged = after.trace
+            self._put_in_force(_good(reading.work))
+            return
         raise LicenseSyncError(RESTLESS)
 
-    async def _read(self, sighting: Sighting) -> Pass | LicenseSyncError:
-        """What was read, or what is wrong with it, which may be that it was being written."""
-        try:
-            return await asyncio.to_thread(sighting.read, self._environ)
-        except LicenseSyncError as error:
-            return error
-
     async def _sighted(self, *, fetch: bool) -> Sighting:
-        sighting = await asyncio.to_thread(partial(sighted, self.file, self._environ, fetch=fetch))
+        written = await self._written()
+        self._sought = written.settings
+        found = self._as_far_as_they_change(written.settings)
+        look = partial(sighted, found, written.mark, self._environ, fetch=fetch, opened=self._opened)
+        try:
+            sighting = await asyncio.to_thread(look)
+        except ProvenanceError as error:
+            if fetch and isinstance(found.inventory, GitSource):
+                self._answer, self.stale = (found.inventory, error), None
+            raise
         seen = sighting.origin
         self.fresh_at, self.nameless = seen.fresh_at, seen.nameless
         if fetch or seen.fresh_at is None:  # who does not ask cannot know whether the remote answers
             self.stale = seen.stale
+        if (fetch and not seen.stale) or (self._answer and self._answer[0] != found.inventory):
+            self._answer = None
+        if self._answer:
+            raise self._answer[1]
         return sighting
 
-    def _put_in_force(self, read: Pass, trace: Trace) -> None:
+    async def _written(self) -> Written:
+        try:
+            return await asyncio.to_thread(written, self.file)
+        except LicenseSyncError:
+            if self._in_force is None:
+                raise
+            await self._patience()
+            return await asyncio.to_thread(written, self.file)
+
+    async def _patience(self) -> None:
+        """What is wrong may be that a file is being replaced just now; with nothing in force nobody waits for that."""
         if self._in_force:
-            before, now = self._in_force.settings, read.settings
+            await asyncio.sleep(SETTLED)
+
+    def _as_far_as_they_change(self, read: Settings) -> Settings:
+        """With what is in force to the end of the service instead of what is written now."""
+        if self._in_force is None:
+            return read
+        return replace(read, **{name: getattr(self._in_force.settings, name) for name in FIXED})
+
+    def _put_in_force(self, read: Pass) -> None:
+        if self._sought:
+            before, now = read.settings, self._sought
             self.needs_restart = tuple(name for name in FIXED if getattr(before, name) != getattr(now, name))
-            read = replace(read, settings=replace(now, **{name: getattr(before, name) for name in FIXED}))
         self._in_force = read
-        self._judged = trace
         self.rejection = None
 
     def _reject(self, error: LicenseSyncError, *, is_news: bool) -> Found:
@@ -146,3 +206,9 @@ class Orders:
             return Found.UNCHANGED
         self.rejection = Rejection(problems, datetime.now(UTC))
         return Found.REJECTED
+
+
+def _good(found: Thing | LicenseSyncError) -> Thing:
+    if isinstance(found, LicenseSyncError):
+        raise found
+    return found

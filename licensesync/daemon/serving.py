@@ -7,6 +7,8 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from math import inf
+from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -23,12 +25,17 @@ from licensesync.daemon.notifications import Notifier
 from licensesync.daemon.orders import Found, Orders
 from licensesync.daemon.rounds import Rounds
 from licensesync.daemon.systemd import Manager, Pulse
-from licensesync.daemon.watching import watch
+from licensesync.daemon.watching import LOOKS_AGAIN, watch
 from licensesync.errors import LicenseSyncError
 from licensesync.ledger import database, lock
-from licensesync.settings import GitSource, Settings
+from licensesync.settings import GitSource, LocalSource, Settings
 
 ENDING: Final = (signal.SIGINT, signal.SIGTERM)
+PATIENCE: Final = 60.0
+"""Seconds that a run waits for what is new; what comes later is for the run right after it."""
+
+MOMENT: Final = 1.0
+"""Seconds after which a shorter interval of asking the remote is noticed."""
 
 
 async def serve(settings: Settings, environ: Mapping[str, str]) -> bool:
@@ -61,6 +68,8 @@ class Service:
         self._reload = False
         self._in_order = True
         self._stale: str | None = None
+        self._late: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
         self._log: Any = structlog.get_logger()
         course = Course()
         self.rounds = Rounds(ledger, self._metrics, course, self._pulse, self._show)
@@ -137,7 +146,7 @@ class Service:
 
     async def _run(self) -> None:
         """A run of the pools that are due, of what is wanted at this moment."""
-        await self._look(fetch=self._orders.stale is None)
+        await self._look_before_run()
         self._pulse.beat()
         self._due.clear()  # this run goes by all that the bell has rung for until now
         if self._due_now().pools and not self.rounds.stop.is_set():
@@ -145,6 +154,14 @@ class Service:
             if not self.rounds.stop.is_set():
                 self._notifier.run_ended(report)
         await self._keep()  # the bell's next time is another one in any case
+
+    async def _look_before_run(self) -> None:
+        """Nothing that is wrong with a look keeps a run, nor does a remote that takes its time or is away."""
+        fetch = self._orders.stale is None and not self._orders.is_fetching
+        look = asyncio.create_task(self._unharmed(self._look(fetch=fetch)))
+        self._late.add(look)
+        look.add_done_callback(self._late.discard)
+        await asyncio.wait({look}, timeout=PATIENCE)
 
     def _due_now(self) -> Pass:
         return self.rounds.due(self._orders.in_force, datetime.now(UTC))
@@ -163,6 +180,7 @@ class Service:
         try:
             yield
         finally:
+            keeping += self._late
             for each in keeping:
                 each.cancel()
             await asyncio.wait(keeping)
@@ -170,17 +188,27 @@ class Service:
     async def _look_when_asked(self) -> None:
         """Asked by a signal, or by a change of the files that are in force now."""
         while True:
-            source = self._orders.in_force.settings.inventory
-            inventory = None if isinstance(source, GitSource) else source.path
-            watching = asyncio.create_task(watch(self._orders.file, inventory, self._asked.set))
+            inventories = self._inventories
+            watching = asyncio.create_task(self._watch(inventories))
             try:
-                while self._orders.in_force.settings.inventory == source:
+                while self._inventories == inventories:
                     await self._asked.wait()
                     self._asked.clear()
                     await self._unharmed(self._look_again())
             finally:
                 watching.cancel()
                 await asyncio.wait({watching})
+
+    @property
+    def _inventories(self) -> frozenset[Path]:
+        """Those on this machine: the one that is in force, and the one that the newest settings want."""
+        sources = (self._orders.in_force.settings.inventory, self._orders.sought)
+        return frozenset(source.path for source in sources if isinstance(source, LocalSource))
+
+    async def _watch(self, inventories: frozenset[Path]) -> None:
+        while True:
+            await self._unharmed(watch(self._orders.file, inventories, self._asked.set))
+            await asyncio.sleep(LOOKS_AGAIN)
 
     async def _look_again(self) -> None:
         """A signal wants everything read again, the credentials too, and a run in any case."""
@@ -192,17 +220,21 @@ class Service:
         try:
             await self._look(again=True)
         finally:
-            self._manager.ready()
+            if not self.rounds.stop.is_set():
+                self._manager.ready()
         self.rounds.backoff.waive()
         self._due.set()
 
     async def _look_now_and_then(self) -> None:
         """A remote tells nobody of its new commits."""
+        looked_at = self._loop.time()
         while True:
-            source = self._orders.in_force.settings.inventory
-            await asyncio.sleep(source.fetch_every.total_seconds() if isinstance(source, GitSource) else 60)
-            if isinstance(source, GitSource):
+            source = self._orders.sought
+            every = source.fetch_every.total_seconds() if isinstance(source, GitSource) else inf
+            if self._loop.time() - looked_at >= every:
                 await self._unharmed(self._look())
+                looked_at = self._loop.time()
+            await asyncio.sleep(min(every, MOMENT))
 
     async def _look_at_the_clock(self) -> None:
         """Who waits for a time of day waits too long when the clock was set back, or the machine stood still."""
