@@ -17,6 +17,7 @@ PROTOCOLS: Final = "file:git:http:https:ssh"
 SSH: Final = "ssh -o BatchMode=yes"
 ASKED: Final = re.compile(GIT_REF_FORM)
 LEAST: Final = ("--quiet", "--depth=1", "--no-tags", "--no-write-fetch-head", "--no-auto-gc", "--no-recurse-submodules")
+COMMIT: Final = re.compile("[0-9a-f]{40}")
 VANISHED: Final = "couldn't find remote ref"
 WAYS_OUT: Final = (
     (VANISHED, "push it, or write another ref: a branch, a tag or a whole commit id"),
@@ -45,10 +46,22 @@ def must_be_askable(ref: str) -> None:
 
 
 def fetch(ask: Git, source: GitSource, into: str) -> None:
-    """Let the ref `into` be what the remote's ref is now, without its history. Raises GitFailed and ProvenanceError."""
-    around = {"GIT_ALLOW_PROTOCOL": PROTOCOLS, **_ssh(ask, source)}
-    wanted = f"+{source.ref}:{into}"
-    ask.amid(around)("fetch", *LEAST, "--", source.url, wanted, patience=source.timeout.total_seconds())
+    """Let the ref `into` be what the remote's ref is now, without its history. Raises GitFailed and ProvenanceError.
+
+    A branch goes before a tag of the same name: often fewer people may push to a branch.
+    """
+    talk = ask.amid({"GIT_ALLOW_PROTOCOL": PROTOCOLS, **_ssh(ask, source)})
+    patience = source.timeout.total_seconds()
+    is_plain = source.ref != "HEAD" and not source.ref.startswith("refs/") and not COMMIT.fullmatch(source.ref)
+    meant = [f"refs/heads/{source.ref}", source.ref] if is_plain else [source.ref]
+    for ref in meant:
+        try:
+            talk("fetch", *LEAST, "--", source.url, f"+{ref}:{into}", patience=patience)
+        except GitFailed as failed:
+            if VANISHED not in failed.words or ref == meant[-1]:
+                raise
+        else:
+            return
 
 
 def explained(failed: GitFailed, source: GitSource) -> ProvenanceError:

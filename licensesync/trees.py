@@ -10,6 +10,10 @@ from licensesync import git
 from licensesync.files import LARGEST, SUFFIXES, Unreadable
 
 REGULAR = ("100644", "100755")
+LINK = "120000"
+SUBMODULE = "160000"
+UNRESOLVED = (b"symlink", b"dangling", b"loop", b"notdir")
+"""What git says of a link that leads to nothing in its commit; where it leads to comes after that."""
 LISTS = (*SUFFIXES, ".csv")
 """What is read ahead, since it is probably asked for."""
 AT_ONCE = 64 * 1024**2
@@ -31,7 +35,9 @@ def tree_at(ask: Ask, commit: str, root: str, place: str) -> GitTree:
             within, name = posixpath.split(root)
     treeish = commit if within in {"", "."} else f"{commit}:{within}"
     listed = ask("ls-tree", "-r", "-l", "-z", "--full-tree", treeish).decode("utf-8", "surrogateescape")
-    return GitTree(ask, commit, dict(_entry(line) for line in listed.split("\0") if line), name, place)
+    blobs = dict(_entry(line) for line in listed.split("\0") if line)
+    passed_over = () if name else tuple(_passed_over(ask, treeish, blobs))
+    return GitTree(ask, commit, blobs, name, place, passed_over)
 
 
 def author_of(ask: Ask, commit: str) -> str:
@@ -47,6 +53,42 @@ class Blob:
     mode: str
     id: str
     size: int
+
+
+def _passed_over(ask: Ask, treeish: str, blobs: Mapping[str, Blob]) -> Iterator[Unreadable]:
+    """What might be a folder with files of the inventory, and is none in a commit: nothing is left out silently."""
+    links = []
+    for name, blob in blobs.items():
+        if blob.mode == SUBMODULE and not _is_hidden(name):
+            yield Unreadable(name, "a submodule is not read", "put its files into this repository")
+        elif blob.mode == LINK and not _is_hidden(name):
+            links.append(name)
+    for name, kind in zip(links, _kinds(ask, treeish, links), strict=True):
+        if kind == b"tree":
+            message = "a link to a folder is not followed in a commit"
+            yield Unreadable(name, message, "put the folder itself in its place")
+        elif kind != b"blob":
+            yield Unreadable(name, "the link leads nowhere in its repository", "remove it, or mend its target")
+
+
+def _kinds(ask: Ask, treeish: str, links: list[str]) -> Iterator[bytes]:
+    """What each link leads to, as git names it: a blob, a tree, or a way of not being there."""
+    within = treeish + ("/" if ":" in treeish else ":")
+    asked = "".join(f"{within}{link}\n" for link in links if "\n" not in link)
+    how = ("--batch-check=%(objecttype)", "--follow-symlinks")
+    told, start = ask("cat-file", *how, given=asked.encode("utf-8", "surrogateescape")) if asked else b"", 0
+    for link in links:
+        if "\n" in link:  # it cannot be asked for
+            yield b"missing"
+            continue
+        end = told.index(b"\n", start)
+        kind, _, size = told[start:end].partition(b" ")
+        start = end + 1 + (int(size) + 1 if kind in UNRESOLVED else 0)
+        yield kind
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") for part in name.split("/"))
 
 
 def _entry(line: str) -> tuple[str, Blob]:
@@ -69,6 +111,7 @@ class GitTree:
     blobs: Mapping[str, Blob] = field(repr=False)
     file: str
     place: str
+    passed_over: tuple[Unreadable, ...] = ()
     _ahead: dict[str, bytes] = field(default_factory=dict, repr=False)
 
     @property
@@ -82,8 +125,9 @@ class GitTree:
     def names(self) -> tuple[list[str], list[Unreadable]]:
         if self.file:
             return [self.file], []
-        shown = (name for name in self.blobs if not any(part.startswith(".") for part in name.split("/")))
-        return sorted(name for name in shown if name.endswith(SUFFIXES)), []
+        return sorted(name for name in self.blobs if name.endswith(SUFFIXES) and not _is_hidden(name)), [
+            *self.passed_over
+        ]
 
     def read(self, name: str) -> bytes:
         blob = self.blobs.get(name)

@@ -143,6 +143,50 @@ def test_a_vanished_path_and_a_missing_file_are_told(remote: Remote, source: Git
         texts(mirror)
 
 
+def test_a_branch_goes_before_a_tag_of_its_name(remote: Remote, source: GitSource, folder: Path) -> None:
+    tagged = remote.push("tagged")
+    git(remote.folder, "tag", "main")
+    git(remote.folder, "push", "--quiet", "origin", "refs/tags/main")
+    commit = remote.push("one")
+    assert fetched(source, folder).commit() == commit
+    assert fetched(replace(source, ref="refs/tags/main"), folder).commit() == tagged
+    git(remote.folder, "tag", "only")
+    git(remote.folder, "push", "--quiet", "origin", "only")
+    assert fetched(replace(source, ref="only"), folder).commit() == commit
+
+
+def test_what_a_commit_does_not_hold_itself_is_told_and_never_left_out(
+    remote: Remote, source: GitSource, folder: Path
+) -> None:
+    first = remote.push("one")
+    inside = remote.folder / "fleet"
+    for name, target in {
+        "shared": "../armada",
+        "hidden": ".armada",
+        "nowhere": "../none",
+        "out": "../../..",
+        "odd\nname": "../armada",
+        "words": "../armada/words.txt",
+        ".quiet": "../armada",
+    }.items():
+        (inside / name).symlink_to(target)
+    for path in ("armada/words.txt", "armada/b.yaml", "fleet/.armada/c.yaml"):
+        remote.push("two", name=path)
+    (inside / "module").mkdir()
+    git(remote.folder, "update-index", "--add", "--cacheinfo", f"160000,{first},fleet/module")
+    commit = remote.push("one")
+    names, unreadable = fetched(source, folder).tree(commit).names()
+    assert names == ["a.yaml"]
+    assert {each.name: each.message for each in unreadable} == {
+        "module": "a submodule is not read",
+        "shared": "a link to a folder is not followed in a commit",
+        "hidden": "a link to a folder is not followed in a commit",
+        "nowhere": "the link leads nowhere in its repository",
+        "out": "the link leads nowhere in its repository",
+        "odd\nname": "the link leads nowhere in its repository",
+    }
+
+
 def test_a_dead_remote_costs_nothing_but_freshness(remote: Remote, source: GitSource, folder: Path) -> None:
     nowhere = Mirror(source, folder)
     assert "main of " in why(nowhere)
