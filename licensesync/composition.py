@@ -170,7 +170,7 @@ def status_form(thingspace: ThingSpace) -> StatusForm | None:
 def _rejections(found: Settings, given: Credentials) -> Rejections:
     """What the ledger, if there is one, remembers of logins with these very credentials."""
     path = found.ledger_path(os.environ)
-    if not path.exists():
+    if not os.path.exists(path):
         return NoRejections()
     from licensesync.ledger.logins import RejectedLogins  # noqa: PLC0415 - slow to import, and not always needed
 

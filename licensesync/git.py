@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from licensesync import programs
+from licensesync.credentials import CALLBACK_NAMES, NAMES, WEBHOOK_NAMES
 from licensesync.errors import ProvenanceError
 from licensesync.problems import printable
 
@@ -43,6 +44,10 @@ OF_A_REPOSITORY: Final = (
     "GIT_WORK_TREE",
 )
 """Variables that lead to the repository in whose hook or alias this program was started."""
+KEPT_BACK: Final = frozenset(
+    {*OF_A_REPOSITORY, *NAMES, *CALLBACK_NAMES, *WEBHOOK_NAMES, "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"}
+)
+"""What is nothing to git, nor to the ssh and the credential helpers that it starts."""
 ALONE: Final = {
     "core.fsmonitor": "false",
     "core.hooksPath": os.devnull,
@@ -109,7 +114,7 @@ def of_mirror(folder: Path) -> Git:
 
 
 def _surroundings() -> Mapping[str, str]:
-    return {name: value for name, value in os.environ.items() if name not in OF_A_REPOSITORY}
+    return {name: value for name, value in os.environ.items() if name not in KEPT_BACK}
 
 
 def said(words: bytes) -> str:

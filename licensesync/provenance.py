@@ -7,6 +7,7 @@ import posixpath
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from string import ascii_lowercase
 
 from licensesync import git
 from licensesync.errors import ProvenanceError
@@ -16,6 +17,8 @@ from licensesync.model import LineCommit, Place
 from licensesync.trees import GitTree, tree_at
 
 PATIENCE_FOR_A_LINE = 5.0  # somebody waits, and the commit of a line is an extra
+OVERLOOKED = {"S", *ascii_lowercase}
+"""How `git ls-files -v` marks what git was told to see no change of: a sparse checkout, or `--assume-unchanged`."""
 NAMED = 3  # changed files in one message
 
 
@@ -41,8 +44,10 @@ def checked_out(inventory: Path) -> CheckedOut:
     form = ("--no-show-signature", "--encoding=UTF-8", f"--format=%H {git.AUTHOR}")
     commit, _, author = ask("log", "-1", *form, "HEAD", "--").partition(b" ")
     seen = ("status", "--porcelain", "--untracked-files=all", "--ignored=matching", "--", str(inventory))
-    changes = ask(*seen).decode("utf-8", "replace").splitlines()
-    return CheckedOut(commit.decode(), git.author(author), tuple(line[3:] for line in changes))
+    changes = [line[3:] for line in ask(*seen).decode("utf-8", "replace").splitlines()]
+    files = ask("ls-files", "-v", "--full-name", "--", str(inventory)).decode("utf-8", "replace").splitlines()
+    changes += [line[2:] for line in files if line[0] in OVERLOOKED]
+    return CheckedOut(commit.decode(), git.author(author), tuple(changes))
 
 
 def must_be_clean(inventory: Path) -> CheckedOut:

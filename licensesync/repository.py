@@ -71,7 +71,7 @@ class Mirror:
         except OSError as error:
             way_out = "see that its folder is there, and that this user may write both"
             raise ProvenanceError(
-                f"the mirror {self._folder} cannot be written: {error.strerror}; {way_out}"
+                f"the mirror {self._folder} cannot be written: {error.filename}: {error.strerror}; {way_out}"
             ) from error
 
     @property

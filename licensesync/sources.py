@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -119,13 +120,20 @@ def _git_path(text: Text) -> str:
     return path
 
 
+SECRET: Final = re.compile(r":(?!\d+(/|$))")
+"""What stands after a colon before an @, unless it is a port."""
+
+
 def _git_url(text: Text) -> str:
     url = PATH.parse(text)
     if url.startswith("-"):
         raise Unfit(f"{shown(url)} is not a URL")
-    user = url.partition("://")[2].partition("/")[0].rpartition("@")[0]
-    if ":" in user or (user and url.startswith("http")):
+    scheme, _, rest = url.rpartition("://")
+    named = rest.partition("/")[0].rpartition("@")[0]
+    if SECRET.search(rest.rpartition("@")[0]) or (named and scheme.lower().startswith("http")):
         raise Unfit("holds a password or a token", "write the URL without it; git asks its credential helper")
+    if scheme and ("?" in rest or "#" in rest):
+        raise Unfit("has a query or a fragment", "write the URL without what stands after ? or #")
     return url
 
 

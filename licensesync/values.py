@@ -218,10 +218,16 @@ def _url(text: Text) -> str:
     if url.query or url.fragment or "?" in text.value or "#" in text.value:
         raise Unfit("has a query or a fragment", "write the URL without what stands after ? or #")
     if url.scheme not in {"http", "https"} or not url.hostname or port == 0:
-        raise Unfit(f"{shown(text.value)} is not a URL")
+        raise Unfit(f"{shown(_origin_of(text.value))} is not a URL" if "://" in text.value else "is not a URL")
     if not (HOST.fullmatch(url.hostname) or _is_ip(url.hostname)):
-        raise Unfit(f"{shown(text.value)} names no host")
+        raise Unfit(f"{shown(_origin_of(text.value))} names no host")
     return text.value.rstrip("/")
+
+
+def _origin_of(url: str) -> str:
+    """The URL up to its host and port: the path of a webhook's address is a secret."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.partition('/')[0]}"
 
 
 def is_loopback(host: str) -> bool:
@@ -370,7 +376,7 @@ def report_plain_http(url: str, key: str, written: Section, *, insecure: bool) -
     """Plain http would show credentials to whoever listens in between."""
     parts = urlsplit(url)
     if parts.scheme == "http" and not insecure and not is_loopback(parts.hostname or ""):
-        message = f"{key} {shown(url)} is plain http beyond this machine"
+        message = f"{key} {shown(_origin_of(url))} is plain http beyond this machine"
         written.problems.add(written.place(key), message, "write https://, or insecure: true below thingspace")
 
 

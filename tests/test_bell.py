@@ -169,6 +169,12 @@ def test_a_pool_is_tried_again_ever_more_rarely_and_never_more_often_than_the_sc
     assert Pace.of(None) == Pace()
 
 
+def test_a_service_that_asks_for_an_absurd_wait_is_asked_again_after_a_day() -> None:
+    backoff = Backoff()
+    backoff.failed("a", NOW, Pace.of(EVERY), 1e12)
+    assert backoff.attempts["a"] == NOW + timedelta(days=1)
+
+
 def test_a_change_lets_every_pool_be_tried_but_for_one_that_the_service_asked_to_wait_with() -> None:
     backoff = Backoff()
     for pool, retry_after in (("a", None), ("b", 30.0), ("c", 600.0)):

@@ -104,6 +104,15 @@ def test_require_clean_refuses_what_is_not_committed(remote: Remote, stands: Sta
     assert "git cannot tell whether the inventory" in refused(stands(f"{{path: {outside}, require_clean: true}}"))
 
 
+@pytest.mark.parametrize("mark", ["--assume-unchanged", "--skip-worktree"])
+def test_a_file_that_git_was_told_to_overlook_is_not_committed(remote: Remote, stands: Standing, mark: str) -> None:
+    remote.push(wanted(imeis(0, 1)))
+    git(remote.folder, "update-index", mark, "fleet/a.yaml")
+    (remote.folder / "fleet" / "a.yaml").write_text(wanted(imeis(0, 2)))
+    assert stands().info.dirty
+    assert "not committed: fleet/a.yaml; " in refused(stands("{path: fleet, require_clean: true}"))
+
+
 def test_a_remote_is_asked_only_where_that_is_wanted(remote: Remote, stands: Standing) -> None:
     by_git = settings_of(remote)
     with pytest.raises(ProvenanceError, match="was not fetched into"):

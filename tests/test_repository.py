@@ -365,9 +365,25 @@ def test_a_mirror_that_may_not_be_written_says_so(remote: Remote, source: GitSou
     remote.push("one")
     nowhere = tmp_path / "no" / "mirror.git"
     assert why(Mirror(source, nowhere)) == (
-        f"the mirror {nowhere} cannot be written: No such file or directory; see that its folder is there, "
-        "and that this user may write both"
+        f"the mirror {nowhere} cannot be written: {nowhere}.lock: No such file or directory; see that its folder is "
+        "there, and that this user may write both"
     )
+
+
+def test_what_git_starts_does_not_get_the_secrets_of_this_program(
+    source: GitSource, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = tmp_path / "heard"
+    ssh = tmp_path / "ssh"
+    ssh.write_text(f"#!/bin/sh\nenv > {heard}\nexit 255\n")
+    ssh.chmod(0o755)
+    secrets = ("THINGSPACE_PASSWORD", "WEBHOOK_URL", "WEBHOOK_TOKEN", "CALLBACK_PASSWORD", "NOTIFY_SOCKET")
+    for name in secrets:
+        monkeypatch.setenv(name, TOKEN)
+    monkeypatch.setenv("GIT_SSH_COMMAND", str(ssh))
+    assert TOKEN not in why(Mirror(replace(source, url="ssh://git@h.example.com/r"), folder))
+    assert "GIT_SSH_COMMAND" in heard.read_text()
+    assert not {name for name in secrets if name in heard.read_text()}
 
 
 # Signatures

@@ -270,7 +270,7 @@ async def test_while_every_pool_backs_off_the_next_run_is_still_to_come(tmp_path
 
 
 async def test_a_run_waits_for_an_apply_and_starts_right_after_it(tmp_path: Path) -> None:
-    async with fleet_of(tmp_path, devices=2) as fleet:
+    async with fleet_of(tmp_path, devices=2) as fleet, manager(tmp_path) as systemd:
         scheduled(fleet)
         fleet.inventory(imeis(0, 3))
         fleet.simulator.quirks.set("delay", 4)
@@ -279,7 +279,7 @@ async def test_a_run_waits_for_an_apply_and_starts_right_after_it(tmp_path: Path
         while not fleet.writes():
             assert apply.returncode is None
             await asyncio.sleep(0.02)
-        async with serving(fleet) as service:
+        async with serving(fleet, systemd.environ) as service:
             waits = await service.told("run.waits")
             fleet.inventory(imeis(0, 5))
             await service.told("inventory.loaded", 2)
@@ -291,6 +291,8 @@ async def test_a_run_waits_for_an_apply_and_starts_right_after_it(tmp_path: Path
         assert (apply.returncode, finished["verdict"]) == (0, "done")
         assert service.of("run.started")[0]["devices"] == 5, "it goes by what is wanted when it begins"
         assert fleet.holders == {*imeis(0, 5)}
+    waits_in, *then = dict.fromkeys(each.partition(",")[0] for each in systemd.of("STATUS") if "next run" not in each)
+    assert (waits_in, then[0]) == ("STATUS=waits", "STATUS=fota: reading 3 of 3"), "it says what it does again"
 
 
 async def test_what_is_wrong_at_the_start_ends_it_before_it_is_ready(tmp_path: Path) -> None:

@@ -297,7 +297,19 @@ def test_what_is_wrong_with_a_pool_is_said_at_its_place(tmp_path: Path, written:
             SMALLEST + "notifications: {webhook: http://h.example.com/}",
             "4:26: webhook 'http://h.example.com' is plain http",
         ),
+        (SMALLEST + "notifications: {webhook: hooks.example.com/hunter2}", "4:26: webhook is not a URL; write a URL"),
+        (SMALLEST + "notifications: {webhook: 'ftp://h/hunter2'}", "4:26: webhook 'ftp://h' is not a URL; write a URL"),
         (f"inventory: {{git: {{url: -x}}}}\npools: {{{FOTA}}}", "1:24: url '-x' is not a URL"),
+        *(
+            (f"inventory: {{git: {{url: '{url}'}}}}\npools: {{{FOTA}}}", f"1:24: url {wrong}")
+            for url, wrong in (
+                ("HTTPS://hunter2@h/r", "holds a password or a token; write the URL without it"),
+                ("https://ada:hunter2@h/r", "holds a password or a token"),
+                ("ssh://ada:hunter2@h:22/r", "holds a password or a token"),
+                ("ext::https://ada:hunter2@h/r", "holds a password or a token"),
+                ("https://h/r?token=hunter2", "has a query or a fragment"),
+            )
+        ),
         (f"inventory: {{git: {{url: a, path: ../b}}}}\npools: {{{FOTA}}}", "1:33: path '../b' leaves the repository"),
         (SMALLEST + "ledger: ledger.db", "4:9: ledger is not the URL of an SQLite file; write sqlite:///"),
         (SMALLEST + "ledger: 'sqlite:///'", "4:9: ledger is not the URL of an SQLite file"),
@@ -316,7 +328,7 @@ def test_what_is_wrong_with_a_pool_is_said_at_its_place(tmp_path: Path, written:
         (SMALLEST + "schedule: {cron: '0 0 31 2,4 *'}", "4:18: cron '0 0 31 2,4 *' names days that no month of it has"),
         (SMALLEST + "schedule: {cron: 'x! * * * *'}", "4:18: cron 'x! * * * *' has no valid minute: 'x!'"),
         (SMALLEST + "callbacks: {}", "4:12: callbacks has no public_url; add public_url: a URL such as"),
-        (SMALLEST + "callbacks: {public_url: 'http://a.b/c'}", "4:25: public_url 'http://a.b/c' is plain http beyond"),
+        (SMALLEST + "callbacks: {public_url: 'http://a.b/c'}", "4:25: public_url 'http://a.b' is plain http beyond"),
         (SMALLEST + "pool: {}", "4:1: unknown key 'pool'; write one of inventory, pools"),
         (
             SMALLEST + "inventory: x",

@@ -78,13 +78,16 @@ def _code_of(arguments: list[str]) -> int:
         _show_usage(error)
         return ExitCode.USAGE
     except ProblemsError as error:
-        _say(str(error))
+        from licensesync.problems import printable
+
+        _say("\n".join(printable(str(problem)) for problem in error.problems))
         return ExitCode.UNUSABLE
     except LicenseSyncError as error:
         _say(f"licensesync: {error}")
         return ExitCode.LOCKED if isinstance(error, Locked) else ExitCode.UNUSABLE
     except OSError as error:
-        _say(f"licensesync: {error.strerror or error}")
+        where = f"{error.filename}: " if error.filename and error.strerror else ""
+        _say(f"licensesync: {where}{error.strerror or error}")
         return ExitCode.UNUSABLE
     except (typer.Abort, KeyboardInterrupt):
         _say("licensesync: stopped")

@@ -13,6 +13,7 @@ from licensesync import inventory, journal, settings
 from licensesync.cli.options import Globals, LogFormat
 from licensesync.composition import Pass, Survey, Written
 from licensesync.credentials import credentials
+from licensesync.errors import InventoryError, LicenseSyncError
 from licensesync.model import Memory, Pool
 from licensesync.origin import origin
 from licensesync.repository import NoSuchPath
@@ -58,9 +59,15 @@ def named_at(work: Pass, ref: str) -> Mapping[str, Memory]:
         files = origin(work.settings, os.environ, fetch=True, ref=ref).files()
     except NoSuchPath:
         return {}
-    if not files.names()[0]:
+    if files.names() == ([], []):
         return {}
-    base = inventory.load_from(files, work.settings.pools)
+    try:
+        base = inventory.load_from(files, work.settings.pools)
+    except InventoryError as error:
+        raise LicenseSyncError(
+            f"the inventory at {ref} cannot be read, so that there is nothing to compare with; leave out --base, or "
+            f"mend it there: {error}"
+        ) from error
     return {pool.name: Memory(managed=base.named(pool)) for pool in work.pools}
 
 

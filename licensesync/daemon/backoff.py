@@ -10,6 +10,8 @@ from typing import Final
 SOONEST: Final = timedelta(minutes=1)
 LATEST: Final = timedelta(hours=1)
 MOST_INTERVALS: Final = 8
+LONGEST_ASKED: Final = timedelta(days=1)
+"""Who asks for a longer wait than that asks for nothing that makes sense."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class Backoff:
     def failed(self, pool: str, now: datetime, pace: Pace, retry_after: float | None = None) -> None:
         """A pool could not be read; the service may have asked to be left alone for so many seconds."""
         times = self._failing[pool].times + 1 if pool in self._failing else 1
-        wait, asked = pace.after(times), timedelta(seconds=retry_after or 0)
+        wait, asked = pace.after(times), timedelta(seconds=min(retry_after or 0, LONGEST_ASKED.total_seconds()))
         self._failing[pool] = Failing(times, now + max(wait, asked), asked > wait)
 
     def succeeded(self, pool: str) -> None:

@@ -26,16 +26,19 @@ class Course:
     last: dict[str, PoolReport] = field(default_factory=dict)
     doing: dict[str, str] = field(default_factory=dict)
     waiting_for: str = ""
+    pools: set[str] | None = None
 
     def reconciled(self, report: PoolReport, now: datetime) -> None:
         pool = report.plan.pool.name
+        if self.pools is not None and pool not in self.pools:  # it has left the settings in mid-run
+            return
         self.last[pool] = report
         if not isinstance(report.plan, Unread):
             self.read_whole_at[pool] = now
 
     def keep(self, pools: Iterable[str]) -> None:
         """Only these pools are left; what is new was never read."""
-        names = set(pools)
+        self.pools = names = set(pools)
         for known in (self.read_whole_at, self.last, self.doing):
             for gone in known.keys() - names:
                 del known[gone]

@@ -155,6 +155,7 @@ class Rounds:
         await asyncio.to_thread(database.prove, self._ledger)
         services = await self._services_of(work)
         with running.kept(self._ledger, "serve", work.info, proved=True) as book:
+            self._course.waiting_for = ""
             journal = ServiceJournal(Sight(self._course, self._pulse, self._show), self._metrics, run=book.run)
             journal.started(work.info)
             run_plan = await running.planned(work, services, book, composition.policy(work), journal)

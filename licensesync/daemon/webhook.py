@@ -121,17 +121,21 @@ def webhook(wanted: Notifications, environ: Mapping[str, str], *, insecure: bool
     if not url:
         raise Undelivered("there is no webhook; write notifications.webhook, or give WEBHOOK_URL")
     if not _is_fit(url, insecure=insecure):
-        raise Undelivered("WEBHOOK_URL is no https address; write the one that the webhook's service shows")
+        raise Undelivered(
+            "WEBHOOK_URL is no https address; write the one that the webhook's service shows, without a user"
+        )
     return Webhook(url, secret.token, wanted.form)
 
 
 def _is_fit(url: str, *, insecure: bool) -> bool:
     try:
         parts = urlsplit(url)
+        port = parts.port
     except ValueError:
         return False
     is_private = parts.scheme == "https" or insecure or is_loopback(parts.hostname or "")
-    return parts.scheme in {"http", "https"} and bool(parts.hostname) and is_private
+    has_host = bool(parts.hostname) and parts.username is None and port != 0
+    return parts.scheme in {"http", "https"} and has_host and is_private
 
 
 async def post(to: Webhook, body: Mapping[str, object], environ: Mapping[str, str]) -> None:

@@ -32,7 +32,7 @@ def checks(found: Settings | None, environ: Mapping[str, str]) -> list[Check]:
         return [Check.skipped(LEDGER, NO_SETTINGS)]
     path = found.ledger_path(environ)
     folder = path.resolve().parent
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         return [Check.problem(LEDGER, f"it cannot be made: there is no folder {folder}", "create it")]
     return [
         _ledger(path),
