@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,15 @@ from aiohttp import ClientResponse
 from aioresponses import aioresponses
 from hypothesis import settings
 
+from licensesync import programs
+
 settings.register_profile("few", max_examples=15, derandomize=True)  # the same few at each time: for measuring coverage
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: many a test waits for a service, a signal or a clock."""
+    return 1 + len(os.sched_getaffinity(0))
 
 
 @pytest.fixture
@@ -28,6 +37,13 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> Iterator[aioresponses]:
         odd: Any = partial(ClientResponse, stream_writer=Mock())
         monkeypatch.setattr(prepared, "add", partial(prepared.add, response_class=odd))
         yield prepared
+
+
+@pytest.fixture(autouse=True)
+def _not_ending() -> Iterator[None]:
+    """A service that has ended in a test's own process does not end what comes after it."""
+    yield
+    programs.ENDING.clear()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -17,7 +16,7 @@ from fleets import CREDENTIALS, Fleet, fleet_of, imeis
 from ledgers import query
 from services import scheduled
 
-from licensesync import programs, settings
+from licensesync import settings
 from licensesync.daemon import serving
 from licensesync.daemon.backoff import Backoff, Pace
 from licensesync.daemon.clock import Clock
@@ -31,7 +30,6 @@ NOW = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serving, "LOOKS", 0.05)
-    monkeypatch.setattr(programs, "ENDING", threading.Event())
 
 
 @asynccontextmanager

@@ -18,11 +18,6 @@ from licensesync.git import GitFailed
 SLEEPS = ("sleep", "60")
 
 
-@pytest.fixture(autouse=True)
-def _going_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(programs, "ENDING", threading.Event())
-
-
 def run(command: Sequence[str]) -> programs.Ended:
     return programs.run(command, environ=os.environ, patience=30)
 
