@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, Final, Self
 
 from licensesync.model import (
+    WAITING,
     HeldReason,
     InventoryInfo,
     Outcome,
@@ -24,7 +25,6 @@ STALE_AFTER: Final = timedelta(hours=1)
 """A git remote that is away for less than that is nothing to be told."""
 
 SHOWN: Final = 3
-WAITING: Final = (HeldReason.NO_CAPACITY, HeldReason.AWAITING_REMOVALS)
 
 
 class Alarm(StrEnum):

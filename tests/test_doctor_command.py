@@ -16,12 +16,12 @@ from aiohttp import ClientSession, web
 from fleets import ACCOUNT, CREDENTIALS, Fleet, fleet_of, imeis
 from gits import git, remote_in
 
-from licensesync.cli.examination import callbacks, examine, keeping, network
+from licensesync.cli.examination import callbacks, examine, keeping, listener, network
 from licensesync.ledger import database, lock, migrations
 from licensesync.model import Check, Result
 from licensesync.render import checkup
 from licensesync.render.page import Page
-from licensesync.settings import Callbacks
+from licensesync.settings import Address, Callbacks
 from licensesync.simulator.auth import Credentials
 from licensesync.simulator.bought import Registration, Sku
 
@@ -635,6 +635,16 @@ async def test_the_address_to_listen_at_is_free_our_own_or_somebody_elses(tmp_pa
     assert (free.result, free.found) == (Result.OK, f"127.0.0.1:{a_free_port} is free")
     assert (own.result, own.found) == (Result.OK, f"licensesync serve answers at 127.0.0.1:{a_free_port}")
     assert taken.result is Result.WARNING
+
+
+def test_who_is_silent_at_the_address_to_listen_at_may_be_a_service_that_hangs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(listener, "PATIENCE", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = Address(*silent.getsockname())
+        check = listener.checked(address)
+    assert (check.result, check.found) == (Result.WARNING, f"what is at {address} does not answer within 0.2 s")
 
 
 # --- how it is shown

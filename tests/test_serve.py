@@ -295,6 +295,20 @@ async def test_a_run_waits_for_an_apply_and_starts_right_after_it(tmp_path: Path
     assert (waits_in, then[0]) == ("STATUS=waits", "STATUS=fota: reading 3 of 3"), "it says what it does again"
 
 
+async def test_a_ledger_that_is_gone_is_said_and_begun_anew(tmp_path: Path) -> None:
+    async with fleet_of(tmp_path, devices=2) as fleet:
+        scheduled(fleet)
+        fleet.inventory(imeis(0, 3))
+        async with serving(fleet) as service:
+            await service.told("run.finished")
+            ledger(fleet).unlink()
+            fleet.inventory(imeis(0, 5))
+            finished = await service.told("run.finished", 2)
+        assert str(ledger(fleet)) in service.of("ledger.gone")[0]["problem"]
+        assert (finished["verdict"], fleet.holders) == ("done", {*imeis(0, 5)})
+        assert query(ledger(fleet), "SELECT command, verdict FROM runs") == [("serve", "done")]
+
+
 async def test_what_is_wrong_at_the_start_ends_it_before_it_is_ready(tmp_path: Path) -> None:
     async with fleet_of(tmp_path) as fleet, manager(tmp_path) as systemd:
         scheduled(fleet)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from licensesync.daemon.listener import Answer
-from licensesync.model import UNFINISHED, HeldReason, InventoryInfo, PoolReport, RunVerdict, Unread, Verb
+from licensesync.model import UNFINISHED, WAITING, HeldReason, InventoryInfo, PoolReport, RunVerdict, Unread, Verb
 from licensesync.render.words import clean, moment
 
 SHORT: Final = 7  # what is shown of a commit
@@ -81,9 +81,13 @@ class Course:
 
 def _stands(pool: str, report: PoolReport, inventory: InventoryInfo, attempt: datetime | None) -> str:
     at = f" at {inventory.commit[:SHORT]}" if inventory.commit else ""
-    waiting = sum(held.reason in {HeldReason.NO_CAPACITY, HeldReason.AWAITING_REMOVALS} for held in report.held)
+    counts = {
+        "waiting": sum(held.reason in WAITING for held in report.held),
+        "quarantined": sum(held.reason is HeldReason.QUARANTINED for held in report.held),
+    }
+    held = "".join(f", {count} {state}" for state, count in counts.items() if count)
     again = f", next attempt {_clock(attempt)}" if attempt else ""
-    return f"{pool}: {_words(report)}{at}{f', {waiting} waiting' if waiting else ''}{again}"
+    return f"{pool}: {_words(report)}{at}{held}{again}"
 
 
 def _words(report: PoolReport) -> str:

@@ -107,7 +107,8 @@ class Notifier:
             if self._ending:
                 return
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), _seconds_until(again_at))
+                async with asyncio.timeout(_seconds_until(again_at)):
+                    await self._changed.wait()
             self._changed.clear()
 
     async def _tell_unharmed(self) -> datetime | None:

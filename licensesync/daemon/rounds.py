@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +31,11 @@ LOOKS_AGAIN: Final = 1.0
 
 DRAIN: Final = 150.0
 """Seconds that the batches in hand have when the service is to end; systemd's patience (3 min) must be longer."""
+
+GONE: Final = (
+    "the ledger {ledger} is gone; a new one is begun, which knows no run, no managed device, no quarantine and no "
+    "removals of today: if it was only moved, stop the service and put it back"
+)
 
 
 class Rounds:
@@ -115,7 +121,9 @@ class Rounds:
                 self._course.waiting_for = f"waits, as {locked}"
                 self._pulse.beat()
                 self._show()
-                await _at_most(self.stop.wait(), LOOKS_AGAIN)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOKS_AGAIN):
+                        await self.stop.wait()
         return None
 
     async def _until_stopped(self, work: Pass) -> Report | None:
@@ -152,7 +160,7 @@ class Rounds:
             run.cancel()
 
     async def _made(self, work: Pass) -> Report:
-        await asyncio.to_thread(database.prove, self._ledger)
+        await asyncio.to_thread(self._prove_ledger)
         services = await self._services_of(work)
         with running.kept(self._ledger, "serve", work.info, proved=True) as book:
             self._course.waiting_for = ""
@@ -165,6 +173,11 @@ class Rounds:
         for each in report.pools:
             self._course.reconciled(each, report.finished_at)
         return report
+
+    def _prove_ledger(self) -> None:
+        if not os.path.exists(self._ledger):  # there was one when the service started
+            self._log.error("ledger.gone", problem=GONE.format(ledger=self._ledger))
+        database.prove(self._ledger)
 
     async def _services_of(self, work: Pass) -> Mapping[str, LicenseService]:
         """The same as for the run before, unless the settings or the credentials have changed.
@@ -182,12 +195,3 @@ class Rounds:
             self._services = composition.services(pools, self._writer, thingspace)
             self._services_for = (thingspace, pools)
         return self._services
-
-
-async def _at_most(awaited: Any, seconds: float) -> bool:
-    """Whether it came within so many seconds."""
-    try:
-        await asyncio.wait_for(awaited, seconds)
-    except TimeoutError:
-        return False
-    return True

@@ -132,7 +132,8 @@ class Service:
         while not self.rounds.stop.is_set():
             self._pulse.beat()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._due.wait(), self._pulse.pause)
+                async with asyncio.timeout(self._pulse.pause):
+                    await self._due.wait()
             if self._due.is_set() and not self.rounds.stop.is_set():
                 self._due.clear()
                 await self._unharmed(self._run())

@@ -56,7 +56,8 @@ async def watch(settings: Path, inventories: Collection[Path], changed: Callable
             changed()  # while nobody watched
             while await asyncio.to_thread(_places, settings, inventories) == places:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(stirred.wait(), LOOKS_AGAIN)
+                    async with asyncio.timeout(LOOKS_AGAIN):
+                        await stirred.wait()
                 stirred.clear()
         finally:
             watching.cancel()
@@ -150,5 +151,4 @@ async def _watch(places: Mapping[Path, Place], changed: Callable[[], None]) -> N
             told = True
         finally:
             stop.set()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.Event().wait(), LOOKS_AGAIN)
+        await asyncio.sleep(LOOKS_AGAIN)

@@ -173,4 +173,5 @@ async def serve(options: SimulatorOptions, stop_after: float | None = None) -> N
         sys.stdout.flush()
         sys.stderr.write(f"This is a simulator, not Verizon: nothing here is real (seed {simulator.seed}).\n")
         with suppress(TimeoutError):
-            await asyncio.wait_for(stopped.wait(), stop_after)
+            async with asyncio.timeout(stop_after):
+                await stopped.wait()

@@ -21,7 +21,13 @@ def checked(address: Address | None) -> Check:
         server = _who_answers(address)
     except ConnectionRefusedError:
         return Check.ok(LISTEN, f"{address} is free")
-    except (http.client.HTTPException, ConnectionError, TimeoutError):
+    except TimeoutError:
+        return Check.warning(
+            LISTEN,
+            f"what is at {address} does not answer within {PATIENCE:g} s",
+            "see the log of the service if it is there, or else write another address at listen:",
+        )
+    except (http.client.HTTPException, ConnectionError):
         server = ""
     except OSError as error:
         return Check.warning(LISTEN, f"{address}: {error.strerror}", "write an address of this machine at listen:")
