@@ -309,6 +309,28 @@ async def test_a_ledger_that_is_gone_is_said_and_begun_anew(tmp_path: Path) -> N
         assert query(ledger(fleet), "SELECT command, verdict FROM runs") == [("serve", "done")]
 
 
+async def test_a_ledger_that_may_not_be_seen_for_a_while_costs_a_run_and_no_metric(tmp_path: Path) -> None:
+    async with fleet_of(tmp_path, devices=2) as fleet:
+        scheduled(fleet, "ledger: sqlite:///state/ledger.db", every="1s")
+        state = tmp_path / "state"
+        state.mkdir()
+        fleet.inventory(imeis(0, 3))
+        async with serving(fleet) as service:
+            await service.told("run.finished")
+            state.rename(tmp_path / "away")
+            state.symlink_to(state)  # to root, too, a folder into which nobody may look
+            failed = await service.told("run.failed")
+            pages = [(await service.seen(page))[0] for page in ("/metrics", "/status.json")]
+            state.unlink()
+            (tmp_path / "away").rename(state)
+            count = len(service.of("run.finished"))
+            await service.told("run.finished", count + 1)
+        assert "cannot be opened: Too many levels of symbolic links; see that this user may" in failed["problem"]
+        assert pages == [200, 500]
+        assert [each["page"] for each in service.of("listener.failed")] == ["/status.json"]
+        assert not service.of("ledger.gone")
+
+
 async def test_what_is_wrong_at_the_start_ends_it_before_it_is_ready(tmp_path: Path) -> None:
     async with fleet_of(tmp_path) as fleet, manager(tmp_path) as systemd:
         scheduled(fleet)

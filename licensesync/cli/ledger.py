@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from licensesync.composition import Pass
+from licensesync.ledger.presence import exists
 from licensesync.model import Memory, Observed, Pool
 
 Recall = Callable[[Observed], Memory]
@@ -23,7 +24,7 @@ def remembered(work: Pass, base: Mapping[str, Memory]) -> Iterator[Mapping[str, 
     Nothing is made and nothing is written. Raises LedgerError for a ledger that cannot be used.
     """
     path = work.settings.ledger_path(os.environ)
-    if not path.exists():
+    if not exists(path):
         yield {name: partial(_always, memory) for name, memory in base.items()}
         return
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from licensesync import settings
 from licensesync.cli.options import Globals
-from licensesync.errors import LedgerError
+from licensesync.ledger.presence import exists
 from licensesync.settings import Settings
 
 if TYPE_CHECKING:
@@ -45,14 +45,3 @@ def located(options: Globals) -> tuple[Settings, Path]:
     """The settings, and where their ledger is or would be."""
     found = settings.load(settings.find(options.settings, os.environ, Path.cwd()))
     return found, found.ledger_path(os.environ)
-
-
-def exists(path: Path) -> bool:
-    """Whether there is a ledger. Raises LedgerError where this user may not know."""
-    try:
-        path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError as error:
-        raise LedgerError(f"the ledger {path} cannot be opened: {error.strerror}; see that this user may") from error
-    return True

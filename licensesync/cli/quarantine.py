@@ -55,10 +55,11 @@ def release(
     from licensesync.cli import output, past
     from licensesync.cli.streams import print_result
     from licensesync.exit_codes import ExitCode
+    from licensesync.ledger.presence import exists
     from licensesync.render import quarantine as render
 
     settings, path = past.located(context.obj)
-    released = _released(settings, path, devices) if past.exists(path) else []
+    released = _released(settings, path, devices) if exists(path) else []
     if released:
         print_result(render.released(released, output.page()).encode())
     known = {name for record in released for name in (record.device, record.iccid)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
@@ -23,6 +22,7 @@ from licensesync.daemon.systemd import Pulse
 from licensesync.daemon.telling import BeatingMeter, ServiceJournal, Sight
 from licensesync.errors import LicenseSyncError, Locked
 from licensesync.ledger import database
+from licensesync.ledger.presence import exists
 from licensesync.model import Report, Unread
 from licensesync.reconcile import LicenseService
 
@@ -175,7 +175,7 @@ class Rounds:
         return report
 
     def _prove_ledger(self) -> None:
-        if not os.path.exists(self._ledger):  # there was one when the service started
+        if not exists(self._ledger):  # there was one when the service started
             self._log.error("ledger.gone", problem=GONE.format(ledger=self._ledger))
         database.prove(self._ledger)
 

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from licensesync.errors import LedgerError
 from licensesync.ledger import migrations
+from licensesync.ledger.presence import exists
 
 BUSY = 5.0
 OWNER_ONLY = 0o600
@@ -71,7 +72,7 @@ def read(path: Path) -> Iterator[Connection | None]:
     A ledger of an earlier version is copied to a temporary database and migrated there: it stays as it is, and a run
     of the earlier version that goes on meanwhile is not in the way.
     """
-    if not path.exists():
+    if not exists(path):
         yield None
         return
     _must_be_a_file(path)
@@ -141,7 +142,7 @@ def _must_be_usable(path: Path) -> None:
 
 
 def _must_be_a_file(path: Path) -> None:
-    if path.exists() and not path.is_file():
+    if exists(path) and not path.is_file():
         raise LedgerError(f"the ledger {path} is no regular file; name one with ledger: in the settings")
 
 

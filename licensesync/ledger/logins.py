@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -45,7 +46,7 @@ class RejectedLogins:
 
     def rejected(self, login: str, at: datetime) -> bool:
         """Whether the rejection is remembered: not by a ledger that cannot be written, or is not there."""
-        if not self._path.exists():
+        if not os.path.exists(self._path):
             return False
         with suppress(LedgerError), database.written(self._path) as connection, connection.begin():
             known = insert(rejected_logins).values(

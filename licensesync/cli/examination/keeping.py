@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from licensesync.cli import past
 from licensesync.cli.examination.told import NO_SETTINGS, with_advice
 from licensesync.errors import LedgerError
 from licensesync.ledger import database, lock, migrations
+from licensesync.ledger.presence import exists
 from licensesync.model import Check
 from licensesync.settings import Settings
 
@@ -53,7 +53,7 @@ def room(folder: Path, free: int) -> Check:
 
 def _ledger(path: Path) -> Check:
     try:
-        if not past.exists(path):
+        if not exists(path):
             return Check.ok(LEDGER, f"none yet at {path}: the first apply or serve makes it")
         version = database.examined(path)
     except LedgerError as error:
