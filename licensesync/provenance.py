@@ -45,8 +45,8 @@ def checked_out(inventory: Path) -> CheckedOut:
     commit, _, author = ask("log", "-1", *form, "HEAD", "--").partition(b" ")
     seen = ("status", "--porcelain", "--untracked-files=all", "--ignored=matching", "--", str(inventory))
     changes = [line[3:] for line in ask(*seen).decode("utf-8", "replace").splitlines()]
-    files = ask("ls-files", "-v", "--full-name", "--", str(inventory)).decode("utf-8", "replace").splitlines()
-    changes += [line[2:] for line in files if line[0] in OVERLOOKED]
+    files = ask("ls-files", "-v", "--full-name", "--", str(inventory)).decode("utf-8", "replace").split("\n")
+    changes += [line[2:] for line in files if line[:1] in OVERLOOKED]
     return CheckedOut(commit.decode(), git.author(author), tuple(changes))
 
 
