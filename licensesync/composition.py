@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
@@ -11,17 +12,17 @@ from typing import Protocol
 
 from licensesync import reconcile
 from licensesync.credentials import Credentials
-from licensesync.errors import IncompleteObservation
 from licensesync.inventory import Inventory
-from licensesync.model import DeviceId, InventoryInfo, Memory, Observed, Policy, Pool, Product, Reading, RunPlan
+from licensesync.model import DeviceId, InventoryInfo, Memory, Observed, Policy, Pool, Product, Remembered, RunPlan
 from licensesync.reconcile import Journal, LicenseService, Observer, Target
-from licensesync.settings import Settings, StatusCall, ThingSpace
+from licensesync.settings import Callbacks, Settings, StatusCall, ThingSpace
 from licensesync.thingspace import client
 from licensesync.thingspace.client import Client, Reader
 from licensesync.thingspace.effort import ONCE
 from licensesync.thingspace.fota import FotaLister, FotaReader, FotaService
 from licensesync.thingspace.fota_calls import StatusForm
 from licensesync.thingspace.login import Login, NoRejections, Rejections
+from licensesync.thingspace.sim_secure import Gate, Recall, SimSecureLister, SimSecureReader, SimSecureService
 from licensesync.thingspace.transport import Bounds, Meter
 
 
@@ -64,7 +65,7 @@ async def plan(
     """The plan of the chosen pools, read just now; `recall` has what is remembered of each, if anything is."""
     targets = [
         Target(
-            observers.get(pool.name) or Unsupported(pool),
+            observers[pool.name],
             work.inventory.desired(pool, policy.today),
             recall.get(pool.name, reconcile.nothing_remembered),
         )
@@ -85,7 +86,7 @@ async def observers(work: Pass) -> AsyncIterator[Mapping[str, Observer]]:
     thingspace = work.settings.thingspace
     rejections = _rejections(work.settings, work.credentials)
     async with client.reading(thingspace.url, _bounds(thingspace), work.credentials, os.environ, rejections) as reader:
-        yield {p.name: READERS[p.product](p, reader, thingspace) for p in work.pools if p.product in READERS}
+        yield {pool.name: READERS[pool.product](pool, reader, work.settings) for pool in work.pools}
 
 
 class Lister(Observer, Protocol):
@@ -99,11 +100,11 @@ class Lister(Observer, Protocol):
 
 @asynccontextmanager
 async def listers(work: Survey) -> AsyncIterator[tuple[Lister, ...]]:
-    """What can list each pool, all of them of products in `LISTERS`; it has no way to write."""
+    """What can tell who holds a license of each pool; it has no way to write."""
     thingspace = work.settings.thingspace
     rejections = _rejections(work.settings, work.credentials)
     async with client.reading(thingspace.url, _bounds(thingspace), work.credentials, os.environ, rejections) as reader:
-        yield tuple(LISTERS[pool.product](pool, reader, thingspace) for pool in work.pools)
+        yield tuple(LISTERS[pool.product](pool, reader, work.settings) for pool in work.pools)
 
 
 @asynccontextmanager
@@ -126,39 +127,76 @@ async def writer(settings: Settings, given: Credentials, *, meter: Meter | None 
         yield opened
 
 
-def services(pools: Collection[Pool], opened: Client, thingspace: ThingSpace) -> Mapping[str, LicenseService]:
-    """What can read and write each pool."""
-    return {pool.name: WRITERS[pool.product](pool, opened, thingspace) for pool in pools if pool.product in WRITERS}
+Gated = Callable[[Pool], Gate]
+"""What must let a pool pass whenever it is about to be read: only then is it run."""
 
 
-def _fota_reader(pool: Pool, reader: Reader, thingspace: ThingSpace) -> Observer:
+def services(
+    pools: Collection[Pool], opened: Client, settings: Settings, gated: Gated | None = None
+) -> Mapping[str, LicenseService]:
+    """What can read and write each pool; `gated` are those of products whose requests end by callbacks."""
+    return {pool.name: WRITERS[pool.product](pool, opened, settings, gated) for pool in pools}
+
+
+def _fota_reader(pool: Pool, reader: Reader, settings: Settings) -> Observer:
+    thingspace = settings.thingspace
     return FotaReader(pool, reader, cursors=thingspace.concurrency, form=status_form(thingspace))
 
 
-def _fota_lister(pool: Pool, reader: Reader, thingspace: ThingSpace) -> Lister:
+def _sim_secure_reader(pool: Pool, reader: Reader, settings: Settings) -> Observer:
+    return SimSecureReader(pool, reader, _remembered(settings))
+
+
+def _fota_lister(pool: Pool, reader: Reader, settings: Settings) -> Lister:
+    thingspace = settings.thingspace
     return FotaLister(pool, reader, cursors=thingspace.concurrency, form=status_form(thingspace))
 
 
-def _fota_service(pool: Pool, writer: Client, thingspace: ThingSpace) -> LicenseService:
+def _sim_secure_lister(pool: Pool, reader: Reader, settings: Settings) -> Lister:
+    from licensesync.ledger import holders  # noqa: PLC0415 - slow to import, and not always needed
+
+    since = holders.since(settings.ledger_path(os.environ), pool)
+    days = {device: at.astimezone(UTC).date() for device, at in since.items()}
+    return SimSecureLister(pool, reader, _remembered(settings), days)
+
+
+def _fota_service(pool: Pool, writer: Client, settings: Settings, gated: Gated | None) -> LicenseService:
+    del gated
+    thingspace = settings.thingspace
     path = thingspace.fota.licenses_path
     return FotaService(pool, writer, cursors=thingspace.concurrency, form=status_form(thingspace), licenses_path=path)
 
 
-READERS: Mapping[Product, Callable[[Pool, Reader, ThingSpace], Observer]] = {Product.FOTA: _fota_reader}
-LISTERS: Mapping[Product, Callable[[Pool, Reader, ThingSpace], Lister]] = {Product.FOTA: _fota_lister}
-WRITERS: Mapping[Product, Callable[[Pool, Client, ThingSpace], LicenseService]] = {Product.FOTA: _fota_service}
+def _sim_secure_service(pool: Pool, writer: Client, settings: Settings, gated: Gated | None) -> LicenseService:
+    patience = (settings.callbacks or Callbacks("")).timeout
+    gate = gated(pool) if gated else None
+    return SimSecureService(pool, writer, _remembered(settings), patience=patience, gate=gate)
 
 
-@dataclass(frozen=True, slots=True)
-class Unsupported:
-    """A pool of a product that this version cannot read: nothing is planned for it, and it says so."""
+READERS: Mapping[Product, Callable[[Pool, Reader, Settings], Observer]] = {
+    Product.FOTA: _fota_reader,
+    Product.SIM_SECURE: _sim_secure_reader,
+}
+LISTERS: Mapping[Product, Callable[[Pool, Reader, Settings], Lister]] = {
+    Product.FOTA: _fota_lister,
+    Product.SIM_SECURE: _sim_secure_lister,
+}
+WRITERS: Mapping[Product, Callable[[Pool, Client, Settings, Gated | None], LicenseService]] = {
+    Product.FOTA: _fota_service,
+    Product.SIM_SECURE: _sim_secure_service,
+}
 
-    pool: Pool
 
-    async def observe(self, known: Collection[DeviceId], progress: Callable[[int, int | None], None]) -> Observed:
-        del known, progress
-        message = f"this version of licensesync cannot read {self.pool.product} pools; leave it out with --pool"
-        raise IncompleteObservation(message, Reading.UNREAD)
+def _remembered(settings: Settings) -> Recall:
+    """What the ledger knows of who holds licenses that the service does not list."""
+    path = settings.ledger_path(os.environ)
+
+    async def recall(pool: Pool) -> Remembered:
+        from licensesync.ledger import holders  # noqa: PLC0415 - slow to import, and not always needed
+
+        return await asyncio.to_thread(holders.look_up, path, pool)
+
+    return recall
 
 
 def status_form(thingspace: ThingSpace) -> StatusForm | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from licensesync.model import Problem, Reading
+from licensesync.model import OutcomeReason, Problem, Reading
 
 
 class LicenseSyncError(Exception):
@@ -52,7 +52,14 @@ class IncompleteObservation(LicenseSyncError):
 
 
 class BatchRejected(LicenseSyncError):
-    """The service did nothing because it rejects the batch as a whole, perhaps for one of its devices."""
+    """The service did nothing because it rejects the batch as a whole, perhaps for one of its devices.
+
+    `.reason` is what it means for the device of a batch of one.
+    """
+
+    def __init__(self, message: str, reason: OutcomeReason | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason or OutcomeReason.REJECTED_BY_SERVICE
 
 
 class ApiError(LicenseSyncError):

@@ -200,12 +200,12 @@ class RunJournal:
 
     def settled(self, pool: Pool, outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes:
-            _tell_of_device(self._log, "device.settled", pool, outcome)
+            tell_of_device(self._log, "device.settled", pool, outcome)
 
     def proved(self, pool: Pool, outcome: Outcome, run: str, *, never_told: bool) -> None:
         """What became of an action of an earlier run, as this reading shows; its one line if it never had one."""
         log = self._log.bind(run=run)
-        _tell_of_device(log, "device.settled" if never_told else "device.proved", pool, outcome)
+        tell_of_device(log, "device.settled" if never_told else "device.proved", pool, outcome)
 
     def reconciled(self, report: PoolReport) -> None:
         tell = self._log.warning if report.problem else self._log.info
@@ -232,7 +232,8 @@ class RunJournal:
         )
 
 
-def _tell_of_device(log: Any, event: str, pool: Pool, outcome: Outcome) -> None:
+def tell_of_device(log: Any, event: str, pool: Pool, outcome: Outcome) -> None:
+    """What became of one device: no more than news where it is well, else a warning."""
     tell = log.info if outcome.kind in SETTLED_WELL else log.warning
     action = outcome.action
     iccid = iccid_of(action.device)

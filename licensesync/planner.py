@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, time
+from itertools import chain
 
 from licensesync.model import (
     Action,
@@ -27,21 +28,27 @@ def plan(pool: Pool, desired: Desired, observed: Observed, policy: Policy, memor
 
     Every device of the two is in its actions, its held or counted as kept, exactly once. Nothing of chance: the last
     licenses go by priority, then by the order of the inventory; removals are in the order of their identifiers.
+
+    What became of the doubtful is found out by asking again for what is wanted of them now: what was done already is
+    not done twice.
     """
-    surplus = sorted(device for device in observed.holders if device not in desired.wanted)
+    perhaps = observed.doubtful - observed.holders
+    surplus = sorted(device for device in chain(observed.holders, perhaps) if device not in desired.wanted)
     removing, kept_back = _removals(pool, surplus, desired, policy, memory)
-    promised = len((memory.in_flight.keys() | memory.pending) - observed.holders)
-    free = max(0, observed.capacity.free - promised)
+    promised = len((memory.in_flight.keys() | memory.pending | perhaps) - observed.holders)
+    free = observed.capacity.free_beside(promised)
     assigning, waiting = _assignments(free, len(removing), desired, observed, memory)
+    wanted_again = sum(device in desired.wanted for device in observed.doubtful)
     return Plan(
         pool=pool,
         capacity=observed.capacity,
         actions=(*removing, *assigning),
         held=(*kept_back, *waiting),
-        kept=len(observed.holders) - len(surplus),
+        kept=len(observed.holders) + len(perhaps) - len(surplus) - wanted_again,
         foreign=sum(device not in memory.managed for device in surplus),
         desired=len(desired.wanted),
         promised=promised,
+        doubtful=observed.doubtful,
     )
 
 
@@ -78,19 +85,24 @@ def _removals(
 def _assignments(
     free: int, removals: int, desired: Desired, observed: Observed, memory: Memory
 ) -> tuple[list[Action], list[Held]]:
-    """What is assigned within what is free, and what of the rest waits for this plan's removals or for licenses."""
+    """What is assigned within what is free, and what of the rest waits for this plan's removals or for licenses.
+
+    Who was promised a license and is asked for again needs no other.
+    """
+    again: list[Action] = []
     eligible: list[Action] = []
     waiting: list[Held] = []
-    missing = [device for device in desired.wanted if device not in observed.holders]
+    holders, doubtful = observed.holders, observed.doubtful
+    missing = [device for device in desired.wanted if device not in holders or device in doubtful]
     for device in sorted(missing, key=lambda device: -desired.entries[device].priority):
         action = _action(Verb.ASSIGN, device, desired)
         if held := _set_aside(action, memory):
             waiting.append(held)
         else:
-            eligible.append(action)
+            (again if device in doubtful else eligible).append(action)
     waiting += [Held(action, HeldReason.AWAITING_REMOVALS) for action in eligible[free : free + removals]]
     waiting += [Held(action, HeldReason.NO_CAPACITY) for action in eligible[free + removals :]]
-    return eligible[:free], waiting
+    return [*again, *eligible[:free]], waiting
 
 
 def _action(verb: Verb, device: DeviceId, desired: Desired) -> Action:

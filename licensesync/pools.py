@@ -8,10 +8,10 @@ from typing import Final, assert_never
 from licensesync.located import Node, Text
 from licensesync.model import Limits, Mode, Place, Pool, Product
 from licensesync.problems import Problems, shown
-from licensesync.values import Section, choice, decimal, section, whole, worded
+from licensesync.values import FLAG, Section, choice, decimal, section, whole, worded
 from licensesync.values import read as read_scalar
 
-Licenses = tuple[Product, str, str | None]
+Licenses = tuple[Product, str, str]
 
 PRODUCT: Final = choice(Product)
 MODE: Final = choice(Mode)
@@ -22,7 +22,16 @@ ACCOUNT: Final = worded(
     "[0-9]{4,}-[0-9]+|[0-9]+", 'write the account as ThingSpace shows it, such as "0642233522-00001"', numeric=True
 )
 SKU: Final = worded("[A-Za-z0-9][A-Za-z0-9._-]*", "write the SKU as Verizon does, such as SIMSec-IoT")
-LIFETIME_SKU: Final = "SIMSec-IoT-Lt"
+REVOCABLE: Final[Mapping[str, bool]] = {
+    "SIMSec-IoT-Lt": False,
+    "SIMSec-IoT": True,
+    "TS-BUNDLE-KTO-SIMSEC-MRC": True,
+    "TSS-IOT-INTLG-TIERED-SIMSEC": True,
+}
+"""The SKUs that Verizon documents, and whether their licenses can be taken back: a lifetime license cannot.
+
+https://thingspace.verizon.com/documentation/api-documentation.html (security: SIM-Secure licenses)
+"""
 
 
 def read(node: Node, problems: Problems) -> Mapping[str, Pool] | None:
@@ -45,7 +54,7 @@ def _pool(key: Text, node: Node, problems: Problems) -> Pool:
     written = section(node, problems, f"pool {shown(name)}")
     if not written:
         return Pool(name, Product.FOTA, "", Mode.ADD_ONLY)
-    sku = written.get("sku", SKU, None)
+    sku, revocable = _sku(written), written.get("revocable", FLAG, None)
     pool = Pool(
         name,
         written.require("product", PRODUCT, Product.FOTA),
@@ -55,11 +64,18 @@ def _pool(key: Text, node: Node, problems: Problems) -> Pool:
         _tolerance(written.section("reading")),
         sku,
         written.get("others", COUNT, 0),
-        irrevocable=sku is not None and sku.casefold() == LIFETIME_SKU.casefold(),
+        irrevocable=sku is not None and not REVOCABLE.get(sku, revocable),
     )
     _report_misfits(pool, written)
+    _report_doubtful_sku(pool, revocable, written)
     written.close()
     return pool
+
+
+def _sku(written: Section) -> str | None:
+    """The SKU, spelled as Verizon does where it documents it."""
+    sku = written.get("sku", SKU, None)
+    return next((known for known in REVOCABLE if sku and known.casefold() == sku.casefold()), sku)
 
 
 def _limits(removals: Section | None) -> Limits:
@@ -87,7 +103,7 @@ def _report_misfits(pool: Pool, written: Section) -> None:
     """Reports what does not go with the product."""
     match pool.product:
         case Product.FOTA:
-            for key in ("sku", "others"):
+            for key in ("sku", "others", "revocable"):
                 if key in written:
                     message = f"{key} is only for pools of {Product.SIM_SECURE}"
                     written.problems.add(written.table.keys[key].place, message, "remove it")
@@ -104,11 +120,27 @@ def _report_misfits(pool: Pool, written: Section) -> None:
             assert_never(pool.product)
 
 
+def _report_doubtful_sku(pool: Pool, revocable: bool | None, written: Section) -> None:  # noqa: FBT001  # as written
+    """Reports a SKU of which nobody says whether its licenses can be taken back, or of which that is said wrongly."""
+    if pool.product is not Product.SIM_SECURE or pool.sku is None:
+        return
+    documented = REVOCABLE.get(pool.sku)
+    if documented is None and "revocable" not in written:
+        message = f"SKU {shown(pool.sku)} is not one that Verizon documents ({', '.join(REVOCABLE)})"
+        hint = "write one of these, or add revocable: true or false: whether its licenses can be taken back"
+        written.problems.add(written.place("sku"), message, hint)
+    elif documented is not None and revocable not in {None, documented}:
+        can = "can" if documented else "can never"
+        message = f"revocable contradicts Verizon, by whom licenses of {pool.sku} {can} be taken back"
+        written.problems.add(written.place("revocable"), message, f"write {str(documented).lower()}, or remove it")
+
+
 def _report_rival(pool: Pool, place: Place, places: dict[Licenses, tuple[str, Place]], problems: Problems) -> None:
     """Reports a pool of the same licenses as an earlier one: they would undo each other's work."""
     if not pool.account:
         return
-    rival, where = places.setdefault((pool.product, pool.account, pool.sku), (pool.name, place))
+    licenses = pool.product, pool.account, (pool.sku or "").casefold()
+    rival, where = places.setdefault(licenses, (pool.name, place))
     if rival != pool.name:
         message = f"pool {shown(pool.name)} is of the same licenses as pool {shown(rival)} at {where}"
         problems.add(place, message, "keep one of the two")

@@ -18,6 +18,7 @@ from licensesync.exit_codes import of_report
 from licensesync.journal import RunJournal
 from licensesync.ledger import book, lock
 from licensesync.ledger.book import Book
+from licensesync.ledger.earlier import Earlier
 from licensesync.model import InventoryInfo, Memory, Observed, Policy, Pool, Report, RunPlan
 from licensesync.reconcile import LicenseService
 from licensesync.submission import Sending
@@ -65,6 +66,7 @@ async def carried_out(  # noqa: PLR0913 - what a run is made of
     journal: RunJournal,
 ) -> Report:
     """What became of the plan; `stop` ends it after the batches in hand. Raises LedgerError before anything is sent."""
+    book.shown = partial(_tell_of_earlier, journal)
     for plan in run_plan.planned:
         pool = plan.pool
         book.undertake(plan, work.inventory.named(pool), work.info, partial(work.inventory.mark, pool))
@@ -88,5 +90,9 @@ def recorded(work: Pass, book: Book, report: Report, journal: RunJournal) -> Rep
 def _recalled(work: Pass, book: Book, journal: RunJournal, pool: Pool, observed: Observed) -> Memory:
     """What is remembered of a pool, once this reading has settled what earlier runs left open."""
     for earlier in book.settle_earlier(pool, observed):
-        journal.proved(pool, earlier.outcome, earlier.run, never_told=earlier.never_told)
+        _tell_of_earlier(journal, pool, earlier)
     return book.recall(pool, observed, partial(work.inventory.mark, pool))
+
+
+def _tell_of_earlier(journal: RunJournal, pool: Pool, earlier: Earlier) -> None:
+    journal.proved(pool, earlier.outcome, earlier.run, never_told=earlier.never_told)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from licensesync import groups, notices, pools, settings, sources, values
+from licensesync import callers, groups, notices, pools, settings, sources, values
 from licensesync.model import Mode, Product
 from licensesync.values import Kind, Schema
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+FOR_SIM_SECURE: Final = ("sku", "others", "revocable")
 
 
 def settings_schema() -> Schema:
@@ -83,6 +84,20 @@ def settings_schema() -> Schema:
         public_url=_described(values.URL, "What ThingSpace calls; the listener answers at this URL's path."),
         register=_described(values.FLAG, "Whether the listener is registered with ThingSpace."),
         timeout=_described(values.span(), "After which a request without a callback is unknown; 30m if not set."),
+        take_over=_described(values.FLAG, "true: a registration of somebody else is replaced; false if not set."),
+        tls=_mapping(
+            "Lets the listener speak TLS itself.",
+            required=("certificate", "key"),
+            certificate=_described(
+                callers.PEM, "A PEM file with the certificate and its chain; relative to this file."
+            ),
+            key=_described(callers.PEM, "A PEM file with its key; relative to this file."),
+        ),
+        sources={
+            "description": "Who may call; documented if the listener has tls and no proxy before it, else off.",
+            "anyOf": [callers.SOURCES.schema, {**_list(callers.NETWORK.schema, "These alone."), "minItems": 1}],
+        },
+        trusted_proxies=_list(callers.NETWORK.schema, "Whose X-Forwarded-For is believed; nobody's if not set."),
     )
     root = _mapping(
         "The settings of licensesync.",
@@ -134,11 +149,19 @@ def _pool() -> Schema:
         removals=removals,
         reading=_mapping("When a reading counts as whole.", tolerance=tolerance),
         sku=_described(pools.SKU, "The SKU of a sim-secure pool."),
+        revocable=_described(
+            values.FLAG, "Whether licenses of a SKU that Verizon does not document can be taken back."
+        ),
         others=_described(pools.COUNT, "Licenses of this SKU that are assigned by others."),
     )
     sim_secure = {"required": ["sku"], "properties": {"mode": {"enum": [Mode.ADD_ONLY, Mode.MANAGED]}}}
     is_sim_secure = {"properties": {"product": {"const": Product.SIM_SECURE}}, "required": ["product"]}
-    return {**pool, "if": is_sim_secure, "then": sim_secure, "else": {"properties": {"sku": False, "others": False}}}
+    return {
+        **pool,
+        "if": is_sim_secure,
+        "then": sim_secure,
+        "else": {"properties": dict.fromkeys(FOR_SIM_SECURE, False)},
+    }
 
 
 def _group() -> Schema:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from licensesync import pools
+from licensesync.callers import TIMEOUT as CALLBACKS_TIMEOUT
+from licensesync.callers import Callbacks, Tls, read_callbacks
 from licensesync.credentials import CallbackCredentials, Credentials, callback_credentials, credentials
 from licensesync.errors import SettingsError
 from licensesync.files import Unreadable, read_file
@@ -20,7 +22,6 @@ from licensesync.notices import Notifications, read_notifications
 from licensesync.problems import Problems, shown
 from licensesync.sources import GitSource, LocalSource, Source, read_source
 from licensesync.values import (
-    ADDRESS,
     ADDRESS_OR_OFF,
     CRON,
     FLAG,
@@ -39,6 +40,7 @@ from licensesync.values import (
 )
 
 __all__ = [
+    "CALLBACKS_TIMEOUT",
     "Address",
     "CallbackCredentials",
     "Callbacks",
@@ -53,6 +55,7 @@ __all__ = [
     "Source",
     "StatusCall",
     "ThingSpace",
+    "Tls",
     "callback_credentials",
     "credentials",
     "draft",
@@ -65,7 +68,6 @@ SYSTEM_FILE: Final = Path("/etc/licensesync/licensesync.yaml")
 LARGEST: Final = 4 * 1024 * 1024
 KEEP: Final = timedelta(days=400)
 LISTEN: Final = Address("127.0.0.1", 9464)
-CALLBACKS_LISTEN: Final = Address("0.0.0.0", 9001)  # noqa: S104  # it is Verizon that calls, from outside
 
 
 class StatusCall(StrEnum):
@@ -101,14 +103,6 @@ class Schedule:
     every: timedelta | None = timedelta(minutes=15)
     cron: str | None = None
     jitter: timedelta = timedelta(seconds=30)
-
-
-@dataclass(frozen=True, slots=True)
-class Callbacks:
-    public_url: str
-    listen: Address = CALLBACKS_LISTEN
-    register: bool = True
-    timeout: timedelta = timedelta(minutes=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +189,7 @@ def _draft(file: Path, written: Section, problems: Problems) -> Draft:
     ledger = written.get("ledger", LEDGER, None)
     schedule = _schedule(written.section("schedule"))
     listen = written.get("listen", ADDRESS_OR_OFF, None) if "listen" in written else LISTEN
-    callbacks = _callbacks(written.section("callbacks"), insecure=thingspace.insecure)
+    callbacks = read_callbacks(written.section("callbacks"), file.parent, insecure=thingspace.insecure)
     keep = written.get("keep", span(), KEEP)
     notifications = read_notifications(written.section("notifications"), insecure=thingspace.insecure)
     if "callbacks" not in written:
@@ -266,21 +260,6 @@ def _schedule(written: Section | None) -> Schedule:
     if "cron" in written and "every" in written:
         written.problems.add(written.place("cron"), "cron and every exclude each other", "keep one of the two")
     return Schedule(None if cron else every or Schedule().every, cron, jitter)
-
-
-def _callbacks(written: Section | None, *, insecure: bool) -> Callbacks | None:
-    if not written:
-        return None
-    default = Callbacks("")
-    callbacks = Callbacks(
-        written.require("public_url", URL, ""),
-        written.get("listen", ADDRESS, default.listen),
-        written.get("register", FLAG, default.register),
-        written.get("timeout", span(), default.timeout),
-    )
-    written.close()
-    report_plain_http(callbacks.public_url, "public_url", written, insecure=insecure)
-    return callbacks
 
 
 def _report_deaf_pools(pooled: Mapping[str, Pool], written: Section) -> None:

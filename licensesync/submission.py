@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -46,6 +45,11 @@ class Sender(Protocol):
 
     @property
     def pool(self) -> Pool: ...
+
+    @property
+    def largest_batch(self) -> int:
+        """How many devices one call may name."""
+        ...
 
     async def capacity(self) -> Capacity:
         """The service's counts of this moment. Raises ApiError or IncompleteObservation."""
@@ -99,7 +103,7 @@ async def carry_out(plan: Plan, sender: Sender, sending: Sending, witness: Witne
     """Removals first, then assignments into what is free, then into what the removals freed by the service's count."""
     work = _Work(sender, sending, witness)
     await work.send(plan.of(Verb.REMOVE))
-    await work.send_within(plan.of(Verb.ASSIGN), plan.capacity.free - plan.promised)
+    await work.send_within(plan.of(Verb.ASSIGN), plan.capacity.free_beside(plan.promised))
     awaiting = plan.held_for(HeldReason.AWAITING_REMOVALS)
     kept_back = [held for held in plan.held if held.reason is not HeldReason.AWAITING_REMOVALS]
     if awaiting and work.removed_something() and not work.halted:
@@ -138,7 +142,7 @@ class _Work:
         """Send actions of one verb, several batches at once; what is not sent any more is held."""
         if not actions:
             return
-        waiting = planner.batches(actions, self.sending.batch_size)
+        waiting = planner.batches(actions, self._batch_size)
         before = len(self.outcomes)
         self.witness.sending(self.sender.pool.name, actions[0].verb, 0, len(actions))
         async with asyncio.TaskGroup() as workers:
@@ -156,12 +160,16 @@ class _Work:
             self.held += [Held(action, HeldReason.AWAITING_REMOVALS) for action in actions]
             return
         undecided = sum(each.action.verb is Verb.ASSIGN and each.kind in UNDECIDED for each in self.outcomes)
-        free = max(0, counted.free - promised - undecided)
+        free = counted.free_beside(promised + undecided)
         await self.send_within(actions[:free], free)
         self.held += [Held(action, HeldReason.NO_CAPACITY) for action in actions[free:]]
 
     def removed_something(self) -> bool:
         return any(each.action.verb is Verb.REMOVE and each.kind is OutcomeKind.DONE for each in self.outcomes)
+
+    @property
+    def _batch_size(self) -> int:
+        return min(self.sending.batch_size, self.sender.largest_batch)
 
     async def _send_batches(self, waiting: Iterator[tuple[Action, ...]], before: int, of: int) -> None:
         while not self._must_stop() and (batch := next(waiting, None)):
@@ -181,17 +189,15 @@ class _Work:
         unknown, self.unknown = self.unknown, []
         if not unknown:
             return
-        holders = None if self.sending.stop.is_set() else await self._fresh_holders()
-        outcomes = {
-            each.action: settle(each, None if holders is None else each.action.device in holders) for each in unknown
-        }
+        seen = None if self.sending.stop.is_set() else await self._seen_afresh()
+        outcomes = {each.action: settle(each, seen.holds(each.action.device) if seen else None) for each in unknown}
         again = await self._sent_once_more(outcomes.values())
         outcomes |= {action: settle(outcome, None) for action, outcome in again.items()}
         self._tell(list(outcomes), list(outcomes.values()))
 
-    async def _fresh_holders(self) -> AbstractSet[DeviceId] | None:
+    async def _seen_afresh(self) -> Observed | None:
         try:
-            return (await self.sender.observe((), lambda seen, expected: None)).holders  # noqa: ARG005 - nobody watches
+            return await self.sender.observe((), lambda seen, expected: None)  # noqa: ARG005 - nobody watches
         except (ApiError, IncompleteObservation):
             return None
 
@@ -251,7 +257,7 @@ class _Work:
             return {}
         self.sent_again.update(again)
         settled: dict[Action, Outcome] = {}
-        for batch in planner.batches(again, self.sending.batch_size):
+        for batch in planner.batches(again, self._batch_size):
             settled |= {} if self._must_stop() else await self._sent_and_looked_up(batch)
         return settled
 
@@ -285,13 +291,13 @@ class _Work:
 
     def _rejected(self, action: Action, rejection: BatchRejected) -> Outcome:
         self.rejected_alone.add(action)
-        reason = OutcomeReason.REJECTED_BY_SERVICE
-        return Outcome(action, OutcomeKind.REJECTED, self.sending.now(), reason, str(rejection))
+        return Outcome(action, OutcomeKind.REJECTED, self.sending.now(), rejection.reason, str(rejection))
 
 
 def _is_mute(outcome: Outcome) -> bool:
     """Neither the service nor a look-up said anything of the device."""
-    return outcome.kind is OutcomeKind.UNKNOWN and outcome.reason is not OutcomeReason.UPGRADE_PENDING
+    said = {OutcomeReason.UPGRADE_PENDING, OutcomeReason.IN_PROGRESS}
+    return outcome.kind is OutcomeKind.UNKNOWN and outcome.reason not in said
 
 
 def settle(outcome: Outcome, holds: bool | None) -> Outcome:  # noqa: FBT001 - yes, no and "nobody knows" are the answer

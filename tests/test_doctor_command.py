@@ -348,8 +348,10 @@ async def test_callbacks_are_missing_ours_or_somebody_elses_and_no_password_of_t
         fleet.inventory([])
         fleet.account.skus["SIMSec-IoT"] = Sku(9, 7)
         missing = await checked(fleet, environ)
-        fleet.account.callbacks["CarrierService"] = Registration(f"{OURS}/", "their-name-9", "their-pass-9")
+        fleet.account.callbacks["CarrierService"] = Registration(f"{OURS}/", *HEARD.values())
         ours = await checked(fleet, environ)
+        fleet.account.callbacks["CarrierService"] = Registration(f"{OURS}/", "their-name-9", "their-pass-9")
+        outdated = await checked(fleet, environ)
         fleet.account.callbacks["CarrierService"] = foreign
         theirs = await fleet.run("doctor", environ=HEARD)
         fleet.simulator.quirks.set("truncated-json", "on@registrations")
@@ -359,6 +361,10 @@ async def test_callbacks_are_missing_ours_or_somebody_elses_and_no_password_of_t
         "subscription sim", "SIMSec-IoT (Flexible): 9 purchased, 7 assigned, 2 available"
     )
     assert missing["account sim"].result is Result.WARNING
+    assert "7 more than are known" in missing["account sim"].found
+    assert "others: 7" in missing["account sim"].do
+    assert outdated[name].result is Result.WARNING
+    assert "another name or password" in outdated[name].found
     assert (missing[name].result, missing[name].found) == (Result.WARNING, "no address is registered")
     assert ours[name] == Check.ok(name, "registered for callbacks.example.com, as callbacks.public_url says")
     assert theirs.code == 1

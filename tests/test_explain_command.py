@@ -206,7 +206,7 @@ async def test_a_pool_that_cannot_be_read_is_told_beside_one_that_can(tmp_path: 
         other = await fleet.run(*QUIET, "explain", device, "--pool", "sim")
         none = await fleet.run(*QUIET, "explain", device, "--pool", "smi")
     assert both.startswith(f"{device} holds a license of pool fota and keeps it")
-    assert "not read sim: this version of licensesync cannot read sim-secure pools" in both
+    assert "not read sim: the account has no licenses of SKU SIMSec-IoT" in both
     assert "sim-secure" not in one
     assert other.code == 1
     assert "the inventory does not name it for pool sim" in other.err

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from fleets import ACCOUNT, CREDENTIALS, Ended, Fleet, fleet_of, imeis
 
+from licensesync.simulator.bought import Sim, Sku
+
 SECOND = "0742233522-00002"
 LONG_AGO = datetime(2017, 11, 29, 20, 15, 42, tzinfo=UTC).timestamp()
 SIM_POOL = (
@@ -224,17 +226,71 @@ async def test_of_two_pools_one_can_be_chosen_and_only_that_is_named(tmp_path: P
         assert ended.err.endswith("next: licensesync plan --pool west\n")
 
 
-async def test_a_pool_whose_holders_cannot_be_listed_is_exit_4_with_the_way_out(tmp_path: Path) -> None:
+async def test_holders_that_nobody_knows_of_are_exit_4_with_the_way_out(tmp_path: Path) -> None:
     async with fleet_of(tmp_path, devices=2) as fleet:
         fleet.settings(pool=SIM_POOL)
+        fleet.account.skus["SIMSec-IoT"] = Sku(9, 3)
         ended = await fleet.run("import", "--output", "inventory.yaml")
         assert ended.code == 4
-        assert "ThingSpace lists no holders of sim-secure" in ended.err
-        assert "import with --pool fota" in ended.err
+        assert "3 more than are known" in ended.err
+        assert "licensesync import --pool sim --file" in ended.err
         assert files(fleet) == {"licensesync.yaml"}
-        assert len(list(fleet.simulator.requests)) == 0
         only = await fleet.run("import", "--pool", "fota", "--output", "inventory.yaml")
         assert only.code == 0
+
+
+async def test_a_list_of_holders_goes_into_the_ledger_and_with_the_inventory_a_plan_has_nothing_to_do(
+    tmp_path: Path,
+) -> None:
+    both, alone = imeis(0, 2), "350000000000907"
+    sims = {Sim(imei, f"8914800000000000{place:04}") for place, imei in enumerate([*both, alone])}
+    async with fleet_of(tmp_path, devices=2) as fleet:
+        fleet.settings(pool=SIM_POOL)
+        fleet.account.skus["SIMSec-IoT"] = Sku(9, licensed=sims)
+        listed = "".join(f"{sim.imei},{sim.iccid}\n" for sim in sorted(sims))
+        (tmp_path / "holders.csv").write_text(f"imei,iccid\n{listed}")
+        ended = await fleet.run("import", "--file", "holders.csv", "--output", "inventory.yaml")
+        assert ended.code == 0, ended.err
+        assert "the ledger has 3 holders of pool sim now: 3 more, 0 gone" in ended.err
+        assert written(fleet).count("iccid:") == 3
+        assert "licenses: [fota, sim]" in written(fleet)
+        planned = await fleet.run("plan", "--detailed-exitcode")
+        assert planned.code == 0, planned.out
+        assert fleet.writes() == 0
+
+
+async def test_a_list_replaces_what_the_ledger_knew_and_one_that_does_not_agree_is_told(tmp_path: Path) -> None:
+    first, second = (f"{imei},8914800000000000000{place}" for place, imei in enumerate(imeis(0, 2)))
+    async with fleet_of(tmp_path) as fleet:
+        fleet.settings(pool=SIM_POOL)
+        fleet.account.skus["SIMSec-IoT"] = Sku(9, 1)
+        for name, line in {"one.csv": first, "other.csv": second, "two.csv": f"{first}\n{second}"}.items():
+            (tmp_path / name).write_text(f"imei,iccid\n{line}\n")
+        one = await fleet.run("import", "--file", "one.csv", "--pool", "sim", "--output", "a.yaml")
+        other = await fleet.run("import", "--file", "other.csv", "--pool", "sim", "--output", "b.yaml")
+        two = await fleet.run("import", "--file", "two.csv", "--pool", "sim", "--output", "c.yaml")
+    assert (one.code, other.code, two.code) == (0, 0, 4)
+    assert "1 holder of pool sim now: 1 more, 1 gone" in other.err
+    assert "1 fewer than are known" in two.err
+    assert not (tmp_path / "c.yaml").exists()
+
+
+async def test_a_list_with_problems_changes_nothing_and_all_of_them_are_told(tmp_path: Path) -> None:
+    async with fleet_of(tmp_path) as fleet:
+        fleet.settings(pool=SIM_POOL)
+        imei = imeis(0, 1)[0]
+        (tmp_path / "holders.csv").write_text(f"imei,iccid\n12,89148000000000000001\n{imei},89\n{imei}\n")
+        ended = await fleet.run("import", "--file", "holders.csv", "--pool", "sim")
+        no_pool = await fleet.run("import", "--file", "holders.csv", "--pool", "fota")
+        missing = await fleet.run("import", "--file", "nowhere.csv")
+    assert ended.code == 1
+    assert [line.partition(": ")[0] for line in ended.err.splitlines()] == [
+        f"holders.csv:{line}" for line in ("2:1", "3:17", "4:1")
+    ]
+    assert no_pool.code == 64
+    assert "--pool sim" in no_pool.err
+    assert missing.code == 1
+    assert not (tmp_path / "licensesync.db").exists()
 
 
 async def test_an_identifier_that_no_inventory_can_name_is_a_comment_and_is_told(tmp_path: Path) -> None:

@@ -335,7 +335,7 @@ async def test_a_disk_that_becomes_full_in_mid_run_stops_the_run_and_the_next_on
             await _assert_next_run_settles_the_rest(fleet, ledger)
 
 
-@pytest.mark.parametrize("room", [230_000, 300_000, 400_000, 700_000])
+@pytest.mark.parametrize("room", [270_000, 320_000, 400_000, 700_000])
 async def test_a_ledger_that_cannot_grow_in_mid_run_stops_the_run_and_the_next_one_goes_on(
     tmp_path: Path, room: int
 ) -> None:

@@ -136,7 +136,7 @@ async def test_problems_of_the_inventory_stop_a_plan_with_all_their_places(tmp_p
     assert "inventory.yaml:6:9: " in ended.err
 
 
-async def test_a_sim_secure_pool_says_that_it_cannot_be_read_yet_and_the_others_go_on(tmp_path: Path) -> None:
+async def test_a_sim_secure_pool_whose_sku_nobody_bought_is_unread_and_the_others_go_on(tmp_path: Path) -> None:
     async with fleet_of(tmp_path, devices=1) as fleet:
         fleet.settings(
             pool=f'  sim:\n    product: sim-secure\n    account: "{ACCOUNT}"\n    sku: SIMSec-IoT\n    mode: managed\n'
@@ -147,4 +147,5 @@ async def test_a_sim_secure_pool_says_that_it_cannot_be_read_yet_and_the_others_
         only = await fleet.run("plan", "--pool", "fota")
     assert ended.code == 4
     assert [pool["verdict"] for pool in ended.document["pools"]] == ["in-step", "unread"]
+    assert "the account has no licenses of SKU SIMSec-IoT" in ended.document["pools"][1]["problem"]
     assert only.code == 0

@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from licensesync import settings, sources
+from licensesync import callers, pools, settings, sources
 from licensesync.errors import CredentialsError, SettingsError
 from licensesync.located import Text
 from licensesync.model import Limits, Mode, Place, Pool, Product
 from licensesync.notices import NoticeForm, Notifications
 from licensesync.problems import Problems
-from licensesync.settings import Address, Callbacks, FotaCalls, Schedule, Settings, StatusCall, ThingSpace
+from licensesync.settings import Address, Callbacks, FotaCalls, Schedule, Settings, StatusCall, ThingSpace, Tls
 from licensesync.sources import GitSource, LocalSource, Verify
 from licensesync.values import ADDRESS, CRON, DATE, FLAG, URL, Kind, decimal, read, span, whole
 
@@ -25,6 +26,7 @@ ADDRESS_BY_NAME = Address("localhost", 1)
 FOTA = "fota: {product: fota, account: 0642233522-00001, mode: full}"
 SMALLEST = f"inventory: inventory/\npools:\n  {FOTA}\n"
 CALLBACKS = "callbacks: {public_url: 'https://cb.example.com/x'}\n"
+UNDOCUMENTED = "write one of these, or add revocable: true or false: whether its licenses can be taken back"
 COMPLETE = """\
 thingspace:
   url: https://thingspace.verizon.com
@@ -259,7 +261,37 @@ def test_plain_http_is_accepted_for_loopback(tmp_path: Path, url: str) -> None:
         (f"{FOTA[7:-1]}, reading: {{tolerence: 1}}", "3:71", "unknown key 'tolerence'; write one of tolerance (did"),
         (f"{FOTA[7:-1]}, accounts: 1", "3:61", "unknown key 'accounts'"),
         ("product: sim-secure, account: 12345-1, mode: managed", "3:6", "pool 'p' has no sku; add sku: the SKU as"),
-        ("product: sim-secure, account: 12345-1, sku: a, mode: full", "3:60", "mode full needs a list of who holds"),
+        (
+            "product: sim-secure, account: 12345-1, sku: SIMSec-IoT, mode: full",
+            "3:69",
+            "mode full needs a list of who holds",
+        ),
+        (f"{FOTA[7:-1]}, revocable: true", "3:61", "revocable is only for pools of sim-secure; remove it"),
+        (
+            "product: sim-secure, account: 12345-1, mode: managed, sku: SIMSec-IoTa",
+            "3:66",
+            f"SKU 'SIMSec-IoTa' is not one that Verizon documents ({', '.join(pools.REVOCABLE)}); {UNDOCUMENTED}",
+        ),
+        (
+            "product: sim-secure, account: 12345-1, mode: managed, sku: x, revocable: yes",
+            "3:80",
+            "revocable 'yes' is neither true nor false; write true or false",
+        ),
+        (
+            "product: sim-secure, account: 12345-1, mode: managed, sku: simsec-iot-LT, revocable: true",
+            "3:92",
+            "revocable contradicts Verizon, by whom licenses of SIMSec-IoT-Lt can never be taken back; write false, or",
+        ),
+        (
+            "product: sim-secure, account: 12345-1, mode: managed, sku: SIMSec-IoT, revocable: false",
+            "3:89",
+            "revocable contradicts Verizon, by whom licenses of SIMSec-IoT can be taken back; write true, or remove",
+        ),
+        (
+            "product: sim-secure, account: 12345-1, mode: managed, revocable: false",
+            "3:6",
+            "pool 'p' has no sku; add sku: the SKU as",
+        ),
         ("product: sim-secure, account: 12345-1, sku: 'a b', mode: managed", "3:51", "sku 'a b' is not of the right"),
     ],
 )
@@ -348,20 +380,174 @@ def test_what_is_wrong_with_the_settings_is_said_at_its_place(tmp_path: Path, wr
 
 
 def test_sim_secure_without_callbacks_is_a_problem(tmp_path: Path) -> None:
-    written = "inventory: i\npools: {s: {product: sim-secure, account: 1, sku: x, mode: managed}}"
+    written = "inventory: i\npools: {s: {product: sim-secure, account: 1, sku: SIMSec-IoT, mode: managed}}"
 
     hint = "add callbacks: {listen: 0.0.0.0:9001, public_url: https://…}"
     assert said(tmp_path, written) == [f"2:9: pool 's' is sim-secure, which needs callbacks; {hint}"]
 
 
 def test_two_pools_of_the_same_licenses_are_a_problem_that_names_both(tmp_path: Path) -> None:
-    sim = "{product: sim-secure, account: 12345-1, mode: managed, sku: "
-    written = f"inventory: i\npools:\n  {FOTA}\n  b{FOTA}\n  s: {sim}x}}\n  t: {sim}y}}\n  u: {sim}x}}\n{CALLBACKS}"
+    sim = "{product: sim-secure, account: 12345-1, mode: managed, revocable: true, sku: "
+    written = f"inventory: i\npools:\n  {FOTA}\n  b{FOTA}\n  s: {sim}x}}\n  t: {sim}y}}\n  u: {sim}X}}\n{CALLBACKS}"
 
     assert said(tmp_path, written) == [
         "4:3: pool 'bfota' is of the same licenses as pool 'fota' at licensesync.yaml:3:3; keep one of the two",
         "7:3: pool 'u' is of the same licenses as pool 's' at licensesync.yaml:5:3; keep one of the two",
     ]
+
+
+@pytest.mark.parametrize(
+    ("sku", "spelled", "irrevocable"),
+    [
+        ("SIMSec-IoT-Lt", "SIMSec-IoT-Lt", True),
+        ("simsec-iot-lt", "SIMSec-IoT-Lt", True),
+        ("SIMSEC-IOT-LT, revocable: false", "SIMSec-IoT-Lt", True),
+        ("SIMSec-IoT", "SIMSec-IoT", False),
+        ("SIMSec-IoT, revocable: true", "SIMSec-IoT", False),
+        ("ts-bundle-kto-simsec-mrc", "TS-BUNDLE-KTO-SIMSEC-MRC", False),
+        ("tss-iot-intlg-tiered-simsec", "TSS-IOT-INTLG-TIERED-SIMSEC", False),
+        ("New-Sku, revocable: true", "New-Sku", False),
+        ("New-Sku, revocable: false", "New-Sku", True),
+    ],
+)
+def test_a_sku_says_whether_its_licenses_can_be_taken_back_or_the_settings_do(
+    tmp_path: Path, sku: str, spelled: str, *, irrevocable: bool
+) -> None:
+    pool = f"{{product: sim-secure, account: 12345-1, mode: managed, sku: {sku}}}"
+    read = loaded(tmp_path, f"inventory: i\npools: {{s: {pool}}}\n{CALLBACKS}").pools["s"]
+
+    assert (read.sku, read.irrevocable) == (spelled, irrevocable)
+
+
+TLS = "tls: {certificate: tls/chain.pem, key: /etc/key.pem}"
+
+
+def callbacks_by(folder: Path, *written: str, url: str = "https://cb.example.com:9001/x") -> Callbacks:
+    found = loaded(folder, f"{SMALLEST}callbacks: {{{', '.join((f'public_url: {url!r}', *written))}}}").callbacks
+    assert found
+    return found
+
+
+def test_everything_about_callbacks_that_can_be_set_is_read(tmp_path: Path) -> None:
+    sources, proxies = "sources: [192.0.2.7, 2001:db8::/32]", "trusted_proxies: [10.0.0.0/8, '::1']"
+    read = callbacks_by(tmp_path, TLS, "take_over: true", sources, proxies)
+    plain = callbacks_by(tmp_path)
+
+    assert read.tls == Tls(tmp_path / "tls/chain.pem", Path("/etc/key.pem"))
+    assert read.take_over
+    assert read.sources == (IPv4Network("192.0.2.7/32"), IPv6Network("2001:db8::/32"))
+    assert read.trusted_proxies == (IPv4Network("10.0.0.0/8"), IPv6Network("::1/128"))
+    assert (plain.tls, plain.take_over, plain.sources, plain.trusted_proxies) == (None, False, None, ())
+
+
+def test_the_documented_sources_are_the_default_where_nothing_is_before_the_listener(tmp_path: Path) -> None:
+    documented = callbacks_by(tmp_path, TLS).sources
+
+    assert documented is not None
+    assert [str(network) for network in documented] == [
+        "3.87.163.45/32",
+        "3.91.119.203/32",
+        "54.197.62.209/32",
+        "35.165.205.14/32",
+        "54.200.43.232/32",
+        "34.216.81.234/32",
+        "137.117.33.109/32",
+        "168.62.173.153/32",
+        "68.128.212.217/32",
+    ]
+    assert callbacks_by(tmp_path).sources is None
+    assert callbacks_by(tmp_path, TLS, "sources: off").sources is None
+    assert callbacks_by(tmp_path, TLS, "trusted_proxies: [10.0.0.1]").sources is None
+    assert callbacks_by(tmp_path, TLS, url="https://localhost:9001/x").sources is None
+    assert callbacks_by(tmp_path, "trusted_proxies: [10.0.0.1]", "sources: documented").sources == documented
+    assert callbacks_by(tmp_path, "sources: documented", url="http://127.0.0.1:9001/x").sources == documented
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("https://cb.example.com", "/"),
+        ("https://cb.example.com/", "/"),
+        ("https://cb.example.com:9001/a/b/", "/a/b"),
+        ("http://[::1]:80/a", "/a"),
+    ],
+)
+def test_the_listener_answers_at_the_path_of_the_public_url(tmp_path: Path, url: str, path: str) -> None:
+    assert callbacks_by(tmp_path, url=url).path == path
+
+
+@pytest.mark.parametrize(
+    ("written", "column", "expected"),
+    [
+        ("public_url: 'https://me:hunter2@a/x'", 25, "public_url holds a user name or a password; write the URL"),
+        ("public_url: 'https://a/x?t=1'", 25, "public_url has a query or a fragment; write the URL without"),
+        ("public_url: 'https://a/x#t'", 25, "public_url has a query or a fragment; write the URL without"),
+        ("public_url: https://a, take_over: yes", 47, "take_over 'yes' is neither true nor false; write true or"),
+        ("public_url: https://a, tls: cert.pem", 41, "tls is not a mapping; write its keys below it"),
+        ("public_url: https://a, tls: {key: k}", 41, "tls has no certificate; add certificate: the path of a PEM"),
+        ("public_url: https://a, tls: {certificate: k}", 41, "tls has no key; add key: the path of a PEM file"),
+        ("public_url: https://a, tls: {certificate: k, key: }", 63, "key has no value; write the path of a PEM file"),
+        (
+            "public_url: https://a, tls: {certificate: k, key: k, kee: k}",
+            66,
+            "unknown key 'kee'; write one of certificate, key (did you mean key?)",
+        ),
+        (
+            "public_url: https://a, sources: on",
+            45,
+            "sources 'on' is not known; write off, documented, or addresses and networks such as [192.0.2.7, 198.51.",
+        ),
+        ("public_url: https://a, sources: {a: 1}", 45, "sources is not a list; write off, documented, or addresses"),
+        ("public_url: https://a, sources: []", 45, "sources is empty: nobody's callbacks would be taken; write off,"),
+        (
+            "public_url: https://a, sources: documented",
+            45,
+            "sources are not seen where public_url is https and the listener has no tls: a proxy is before it; add",
+        ),
+        (
+            "public_url: https://a, sources: [300.0.0.1]",
+            46,
+            "sources: '300.0.0.1' is neither an IP address nor a network; write an address or a network such as",
+        ),
+        ("public_url: https://a, sources: [[]]", 46, "sources: cannot be a list; write an address or a network"),
+        (
+            "public_url: https://a, trusted_proxies: [10.0.0.1/8]",
+            54,
+            "trusted_proxies: '10.0.0.1/8' is an address inside a network; write 10.0.0.0/8, or 10.0.0.1 alone",
+        ),
+        (
+            "public_url: https://a, trusted_proxies: ['::ffff:10.0.0.0/104']",
+            54,
+            "trusted_proxies: '::ffff:10.0.0.0/104' is IPv4 written as IPv6; write 10.0.0.0/8",
+        ),
+        (
+            "public_url: https://a, trusted_proxies: ['fe80::1%eth0']",
+            54,
+            "trusted_proxies: 'fe80::1%eth0' names an interface; write the address alone",
+        ),
+        (
+            "public_url: https://a, trusted_proxies: 10.0.0.1",
+            53,
+            "trusted_proxies is not a list; write addresses and networks such as [192.0.2.7, 198.51.100.0/24]",
+        ),
+        ("public_url: https://a, trustedproxies: []", 36, "unknown key 'trustedproxies'; write one of public_url,"),
+    ],
+)
+def test_what_is_wrong_with_callbacks_is_said_at_its_place(
+    tmp_path: Path, written: str, column: int, expected: str
+) -> None:
+    problems = said(tmp_path, f"{SMALLEST}callbacks: {{{written}}}")
+
+    assert problems[0].startswith(f"4:{column}: {expected}")
+    assert len(problems) == 1
+    assert "hunter2" not in problems[0]
+
+
+def test_all_that_is_wrong_with_callbacks_is_said_at_once(tmp_path: Path) -> None:
+    written = "{public_url: 'https://a?b', take_over: 1, tls: {}, sources: [x, y], trusted_proxies: z}"
+    places = [problem.split(" ")[0] for problem in said(tmp_path, f"{SMALLEST}callbacks: {written}")]
+
+    assert places == ["4:25:", "4:51:", "4:59:", "4:59:", "4:73:", "4:76:", "4:97:"]
 
 
 @pytest.mark.parametrize("url", ["https://me:hunter2@host/x", "https://hunter2@host/x", "ssh://me:hunter2@host/x"])
@@ -451,7 +637,7 @@ def test_a_settings_file_that_is_asked_for_is_not_replaced_by_another(tmp_path: 
         settings.find("other.yaml", {}, tmp_path)
 
 
-KINDS = (ADDRESS, CRON, DATE, FLAG, URL, decimal(), span(), whole(0), settings.LEDGER, sources.GIT_URL)
+KINDS = (ADDRESS, CRON, DATE, FLAG, URL, decimal(), span(), whole(0), settings.LEDGER, sources.GIT_URL, callers.NETWORK)
 
 
 @given(st.sampled_from(KINDS), st.text(max_size=20))

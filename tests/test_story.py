@@ -36,10 +36,13 @@ async def licensesync(*arguments: str, cwd: Path = ROOT) -> tuple[int, str, str]
 async def test_the_demonstration_shows_a_fleet_being_reconciled(tmp_path: Path) -> None:
     code, out, err = await licensesync("demo", cwd=tmp_path)
     assert code == 0, err
-    for command in ("check", "plan", "apply --yes"):
+    for command in ("check", "plan", "apply --yes --wait 30s"):
         assert f"$ licensesync {command}" in out
-    assert "5 done, 1 rejected, 1 held; exit 5" in out
+    assert "7 done, 1 rejected, 1 held; exit 5" in out
     assert "Device Not Found." in out
+    assert (
+        "350000000000014 holds a license of pool fota and keeps it\n350000000000014 holds a license of pool sim" in out
+    )
     assert "no-capacity" in out
     assert "device.settled" in err
     assert list(tmp_path.iterdir()) == []

@@ -68,6 +68,7 @@ class Service:
     answered: list[tuple[Action, ...]] = field(default_factory=list)
     look_ups: list[tuple[DeviceId, ...]] = field(default_factory=list)
     counted: int = 0
+    largest_batch: int = 1000
 
     async def capacity(self) -> Capacity:
         await asyncio.sleep(0)

@@ -28,7 +28,7 @@ from licensesync.errors import (
     Unreachable,
 )
 from licensesync.model import Action, DeviceId, Outcome, OutcomeKind, OutcomeReason, Verb
-from licensesync.thingspace import fota_calls, fota_verdicts
+from licensesync.thingspace import batch_errors, fota_calls, fota_verdicts
 from licensesync.thingspace.fota_calls import StatusForm, StatusPage, VerdictRow
 from licensesync.thingspace.wire import Call, Read, Write, clock_skew, error_for, excerpt, moment, retry_after
 
@@ -545,7 +545,7 @@ def test_every_error_has_its_class(status: int, told: bytes, kind: type[ApiError
 
 def test_verification_that_fails_for_no_stated_reason_is_about_the_session_and_not_about_a_device() -> None:
     made = error(400, uws("INVALID_ACCESS", "UWS verification failure (Common exception)"))
-    assert not fota_verdicts.may_be_for_one_device(made)
+    assert not batch_errors.may_be_for_one_device(made)
 
 
 @pytest.mark.parametrize(
@@ -656,7 +656,7 @@ def test_a_foreign_body_is_quoted_in_short_on_one_line(told: bytes | str, shown:
 def test_a_batch_is_halved_only_for_what_may_be_the_fault_of_one_device(
     told: ApiError, *, for_one_device: bool
 ) -> None:
-    assert fota_verdicts.may_be_for_one_device(told) is for_one_device
+    assert batch_errors.may_be_for_one_device(told) is for_one_device
 
 
 @pytest.mark.parametrize(
@@ -678,7 +678,7 @@ def test_a_batch_is_halved_only_for_what_may_be_the_fault_of_one_device(
 def test_an_error_of_a_whole_write_has_one_meaning_for_each_device(
     told: ApiError, kind: OutcomeKind, reason: OutcomeReason
 ) -> None:
-    outcome = fota_verdicts.of_error(Action(Verb.ASSIGN, DEVICE), told, NOW)
+    outcome = batch_errors.of_error(Action(Verb.ASSIGN, DEVICE), told, NOW)
     assert (outcome.kind, outcome.reason, outcome.service, outcome.at) == (kind, reason, str(told), NOW)
 
 

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from licensesync.cli.options import Out, Pools, hash_digits
+from licensesync.cli.options import Out, Pools, hash_digits, span
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from licensesync.reviewed import Reviewed
 
 
@@ -31,6 +33,7 @@ class Wish:
     reviewed: Reviewed | None
     removals: bool
     allowed: tuple[str, ...]
+    wait: timedelta | None = None
 
 
 def apply(
@@ -46,6 +49,10 @@ def apply(
         Path | None,
         typer.Option(metavar="FILE", help="Apply only the plan that plan --out wrote there; else say what changed."),
     ] = None,
+    wait: Annotated[
+        str | None,
+        typer.Option(metavar="DURATION", help="Wait so long for the callbacks of what is pending, such as 10m."),
+    ] = None,
     pool: Pools = None,
     no_removals: Annotated[bool, typer.Option("--no-removals", help="Hold every removal.")] = False,
     allow_removals: Annotated[
@@ -58,7 +65,9 @@ def apply(
         raise typer.BadParameter("there is no terminal to ask on; write --yes")
     expected = hash_digits(plan_hash) if plan_hash is not None else None
     reviewed = _reviewed(plan) if plan is not None else None
-    wish = Wish(form, yes, expected, reviewed, not no_removals, tuple(map(hash_digits, allow_removals or ())))
+    patience = span(wait, "--wait") if wait is not None else None
+    allowed = tuple(map(hash_digits, allow_removals or ()))
+    wish = Wish(form, yes, expected, reviewed, not no_removals, allowed, patience)
 
     from licensesync.cli import composition, output, run
     from licensesync.exit_codes import of_report

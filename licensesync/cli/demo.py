@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ RETIRED = ["350000000000907", "350000000000915"]
 NEW = ["350000000000105", "350000000000113", "350000000000121"]
 MISTYPED = "350000000000998"
 LAST = "350000000000204"
+BOTH = {STANDING[0]: "89148000000000000014", STANDING[1]: "89148000000000000022"}
 
 SETTINGS = f"""\
 thingspace:
@@ -34,6 +36,14 @@ pools:
     product: fota
     account: "{ACCOUNT}"
     mode: full               # whoever holds a license and is not in the inventory loses it
+  sim:
+    product: sim-secure      # SIM-Secure licenses, of one SKU
+    account: "{ACCOUNT}"
+    sku: SIMSec-IoT
+    mode: managed            # nobody lists who holds one: the ledger remembers
+callbacks:                   # by which ThingSpace tells what became of each SIM-Secure request
+  listen: 127.0.0.1:{{port}}
+  public_url: http://127.0.0.1:{{port}}/thingspace
 """
 
 INVENTORY = f"""\
@@ -42,17 +52,24 @@ groups:
     licenses: [fota]
     priority: 10             # served before rotterdam when licenses run short
     devices:
-{"".join(f'      - "{imei}"{chr(10)}' for imei in (*STANDING, *NEW))}\
+{"".join(f'      - "{imei}"{chr(10)}' for imei in (*STANDING[2:], *NEW))}\
       - {{imei: "{MISTYPED}", note: nobody has such a device}}
+  - name: harbour-sensors
+    licenses: [fota, sim]    # a license of each; SIM-Secure goes by the device and the SIM in it
+    priority: 10
+    devices:
+{"".join(f'      - {{imei: "{imei}", iccid: "{iccid}"}}{chr(10)}' for imei, iccid in BOTH.items())}\
   - name: rotterdam
     licenses: [fota]
     devices:
       - "{LAST}"
 """
 
-WORLD = {"accounts": {ACCOUNT: {"total": 8, "licensed": [*STANDING, *RETIRED], "unknown": [MISTYPED]}}}
+FOTA = {"total": 8, "licensed": [*STANDING, *RETIRED], "unknown": [MISTYPED]}
+WORLD = {"accounts": {ACCOUNT: {**FOTA, "skus": {"SIMSec-IoT": {"purchased": 5}}}}}
 
 CREDENTIALS = {f"THINGSPACE_{name}": f"demo-{name.lower()}" for name in ("KEY", "SECRET", "USERNAME", "PASSWORD")}
+CREDENTIALS |= {f"CALLBACK_{name}": f"demo-callback-{name.lower()}" for name in ("USERNAME", "PASSWORD")}
 
 
 def demo(context: typer.Context) -> None:
@@ -62,13 +79,14 @@ def demo(context: typer.Context) -> None:
         (home / "world.json").write_text(json.dumps(WORLD))
         (home / "inventory.yaml").write_text(INVENTORY)
         with _simulator(home) as url:
-            (home / "licensesync.yaml").write_text(SETTINGS.format(url=url))
+            (home / "licensesync.yaml").write_text(SETTINGS.format(url=url, port=_free_port()))
             _tell(home, context.obj)
 
 
 def _tell(home: Path, options: Globals) -> None:
     _say(
-        "The account has 8 licenses; 6 are in use. Nothing here is real: a simulator plays ThingSpace at your machine."
+        "The account has 8 FOTA licenses, of which 6 are in use, and 5 SIM-Secure licenses. Nothing here is real: a "
+        "simulator plays ThingSpace at your machine."
     )
     _say("This inventory says who should have one; in real life it lives in git:")
     typer.echo(INVENTORY)
@@ -76,13 +94,18 @@ def _tell(home: Path, options: Globals) -> None:
     _licensesync(home, options, "check", expected=0)
     _say("2. What would change? This only reads. Devices wait for a license where there are not enough.")
     _licensesync(home, options, "plan", expected=0)
-    _say("3. Do it. Every device gets exactly one outcome, also the one that ThingSpace does not know.")
-    _licensesync(home, options, "apply", "--yes", logs="info", expected=5)
+    _say(
+        "3. Do it. Every device gets exactly one outcome, also the one that ThingSpace does not know. What becomes of "
+        "SIM-Secure requests is told by callbacks, for which this run waits."
+    )
+    _licensesync(home, options, "apply", "--yes", "--wait", "30s", logs="info", expected=5)
     _say("Exit code 5 says that a device was rejected. The others were served all the same.")
     _say("4. What is left? Only the rejected device, and the one that waits for a license.")
     _licensesync(home, options, "plan", expected=0)
     _say("5. Why? The ledger remembers every run.")
     _licensesync(home, options, "explain", MISTYPED, expected=0)
+    _say("6. A device with licenses of both products has two stories.")
+    _licensesync(home, options, "explain", STANDING[0], expected=0)
     _say(
         "That was it; the folder is gone again. With an account of your own: copy config/licensesync.yaml and "
         "config/inventory/, write your account and devices, set THINGSPACE_KEY, THINGSPACE_SECRET, "
@@ -107,6 +130,12 @@ def _simulator(home: Path) -> Iterator[str]:
             yield json.loads(started)["url"]
         finally:
             simulator.terminate()
+
+
+def _free_port() -> int:
+    """A port at which the callbacks can be heard."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
 
 
 def _licensesync(home: Path, options: Globals, *arguments: str, expected: int, logs: str = "warning") -> None:

@@ -10,6 +10,7 @@ import typer
 from licensesync.cli.options import Pools
 
 OPTION = "--output"
+LIST = "--file"
 
 
 def import_(
@@ -18,6 +19,14 @@ def import_(
     pool: Pools = None,
     output: Annotated[
         Path | None, typer.Option(OPTION, metavar="FILE", help="Write to this file instead of standard output.")
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            LIST,
+            metavar="LIST.csv",
+            help="Who holds the licenses of a sim-secure pool, which nobody lists: imei,iccid a line; into the ledger.",
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
 ) -> None:
@@ -33,6 +42,8 @@ def import_(
     must_be_writable(output, OPTION)
     if not force:
         must_be_new(output, OPTION)
+    if file is not None:
+        survey.take_list(work, file)
     holdings = survey.read_whole(work)
     document = inventory.text(holdings, datetime.now(UTC)).encode()
     if output is None:

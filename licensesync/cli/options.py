@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -40,6 +41,17 @@ def hash_digits(written: str) -> str:
     if not found:
         raise typer.BadParameter(f"{written!r} is not a hash; write at least its first eight hex digits")
     return found[1].lower()
+
+
+def span(written: str, option: str) -> timedelta:
+    """A duration. Raises BadParameter for anything else."""
+    from licensesync.values import Unfit, duration
+
+    try:
+        return duration(written.strip(), zero=True)
+    except Unfit:
+        wanted = "write a duration such as 30s, 10m or 2h"
+        raise typer.BadParameter(f"{written!r} is no duration; {wanted}", param_hint=option) from None
 
 
 def identifier(device: str, option: str) -> str:

@@ -6,8 +6,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 
 import typer
@@ -16,10 +16,12 @@ from licensesync import composition, guard, reconcile, reviewed, running
 from licensesync.cli import output
 from licensesync.cli.apply import Wish
 from licensesync.cli.progress import progress_on
-from licensesync.composition import Pass
+from licensesync.composition import Gated, Pass
 from licensesync.journal import RunJournal
 from licensesync.ledger.book import Book
-from licensesync.model import Report, RunPlan
+from licensesync.model import OutcomeKind, Report, RunPlan
+from licensesync.render.words import counted
+from licensesync.thingspace.client import Client
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -35,8 +37,8 @@ def planned_and_carried_out(work: Pass, wish: Wish) -> Report:
 
 
 async def _run(work: Pass, wish: Wish, book: Book) -> Report:
-    async with composition.writer(work.settings, work.credentials) as writer:
-        services = composition.services(work.pools, writer, work.settings.thingspace)
+    async with composition.writer(work.settings, work.credentials) as writer, _hearing(work, wish, writer) as gated:
+        services = composition.services(work.pools, writer, work.settings, gated)
         with progress_on(sys.stderr) as shown:
             journal = RunJournal(shown, run=book.run)
             journal.started(work.info)
@@ -49,7 +51,31 @@ async def _run(work: Pass, wish: Wish, book: Book) -> Report:
             with progress_on(sys.stderr) as shown, _stopping_on_signals() as stop:
                 journal = RunJournal(shown, run=book.run)
                 report = await running.carried_out(work, run_plan, services, book, stop=stop, journal=journal)
+                report = await _with_callbacks(report, wish, book, stop)
     return running.recorded(work, book, report, journal)
+
+
+@asynccontextmanager
+async def _hearing(work: Pass, wish: Wish, writer: Client) -> AsyncIterator[Gated | None]:
+    """Whoever waits for callbacks sees to it that they are heard."""
+    if wish.wait is None:
+        yield None
+        return
+    from licensesync.callbacks import waiting
+
+    async with waiting.prepared(work, writer) as gated:
+        yield gated
+
+
+async def _with_callbacks(report: Report, wish: Wish, book: Book, stop: asyncio.Event) -> Report:
+    """The report with what callbacks tell of it, as far as somebody waits for them."""
+    pending = sum(each.kind is OutcomeKind.PENDING for pool in report.pools for each in pool.outcomes)
+    if wish.wait is None or not pending or report.unrecorded:
+        return report
+    from licensesync.callbacks import waiting
+
+    _say(f"waiting for the callbacks of {counted(pending, 'device')}")
+    return await waiting.settled(book.path, report, wish.wait, stop)
 
 
 def _agreed(run_plan: RunPlan, wish: Wish) -> bool:

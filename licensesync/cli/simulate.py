@@ -131,12 +131,15 @@ that address lists the calls that look into the world and change it.
 A state file is {"accounts": {"0642233522-00001": {"total": 1000,
 "licensed": ["990003425730535"]}}}; an account may also have the lists known,
 unknown, locked and upgraded, "strict": true when only known devices exist,
-and callbacks and skus as GET /_sim/world shows them.
+and callbacks and skus as GET /_sim/world shows them (but pending: what is
+promised and not done at the end is forgotten).
 
 A dose says how often: on, off, a chance (0.04 or 4%), 2x (the next two) or #3
 (the third from now); DOSE@CALLS sends it elsewhere: all, reads, writes, fota,
-m2m, token, revoke, login, logout, status, assign, remove, subscription,
-devices, lookup, register, registrations, deregister, skus, joined by +.
+m2m, sim, token, revoke, login, logout, status, assign, remove, subscription,
+devices, lookup, register, registrations, deregister, skus, sim-assign,
+sim-unassign, joined by +. A dose of a callback counts devices, not calls.
+Callbacks are sent to this machine only (localhost, 127.0.0.0/8, ::1).
 Chance never spoils the same request twice in a row."""
 
 simulate.__doc__ = _described()

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import typer
 
-from licensesync import composition, reconcile
+from licensesync import composition, devices_from, reconcile
+from licensesync.cli.import_ import LIST
 from licensesync.cli.progress import progress_on
-from licensesync.composition import LISTERS, Lister, Survey
+from licensesync.composition import Lister, Survey
+from licensesync.errors import InventoryError
 from licensesync.exit_codes import ExitCode
 from licensesync.files import LocalFiles
 from licensesync.journal import RunJournal
-from licensesync.model import DeviceId, Unread
+from licensesync.model import DeviceId, Place, Pool, Unread
+from licensesync.problems import Problems
 from licensesync.render.inventory import Holdings, unnameable
 from licensesync.render.words import clean, counted
+from licensesync.roster import Group, Roster, Span
 from licensesync.settings import GitSource, Settings
 
 NAMED = 5  # identifiers in one message
@@ -26,7 +32,6 @@ NAMED = 5  # identifiers in one message
 
 def read_whole(work: Survey) -> list[Holdings]:
     """Who holds a license of each chosen pool. Where a pool cannot be read whole, says so and ends the program."""
-    _must_be_listable(work)
     read = asyncio.run(_read(work))
     unread = [each for each in read if isinstance(each, Unread)]
     for each in unread:
@@ -36,6 +41,21 @@ def read_whole(work: Survey) -> list[Holdings]:
         rejected = any(each.credentials_rejected for each in unread)
         raise typer.Exit(ExitCode.UNUSABLE if rejected else ExitCode.UNREAD)
     return [each for each in read if isinstance(each, Holdings)]
+
+
+def take_list(work: Survey, file: Path) -> None:
+    """The ledger knows from now on who holds the licenses of a pool that the service does not list.
+
+    Raises InventoryError with all that is wrong with the list, Locked, LedgerError.
+    """
+    from licensesync.ledger import database, holders, lock
+
+    pool = _whose_list(work)
+    listed = _listed_in(file, pool)
+    path = work.settings.ledger_path(os.environ)
+    with lock.held(path, "import", datetime.now(UTC)), database.written(path) as ledger, ledger.begin():
+        came, went = holders.replace_all(ledger, pool, listed)
+    _say(f"the ledger has {counted(len(listed), 'holder')} of pool {pool.name} now: {came} more, {went} gone")
 
 
 def tell(holdings: Sequence[Holdings], settings: Settings, output: Path | None) -> None:
@@ -51,18 +71,29 @@ def tell(holdings: Sequence[Holdings], settings: Settings, output: Path | None) 
     _say(f"wrote {written} to {output or 'standard output'}; next: {_detour(settings, output)}{plan}")
 
 
-def _must_be_listable(work: Survey) -> None:
-    others = [pool for pool in work.pools if pool.product not in LISTERS]
-    if not others:
-        return
-    names = ", ".join(pool.name for pool in others)
-    listable = [f"--pool {pool.name}" for pool in work.settings.pools.values() if pool.product in LISTERS]
-    way_out = f"import with {' '.join(listable)}, and " if listable else ""
-    _say(
-        f"licensesync: nothing was written: who holds a license of {names} cannot be read, since ThingSpace lists no "
-        f"holders of {', '.join(sorted({pool.product for pool in others}))}; {way_out}write its devices by hand"
-    )
-    raise typer.Exit(ExitCode.UNREAD)
+def _whose_list(work: Survey) -> Pool:
+    """The only pool of those that were chosen whose holders nobody lists."""
+    unlisted = [pool for pool in work.pools if not pool.product.is_listed]
+    if len(unlisted) == 1:
+        return unlisted[0]
+    ways = ", ".join(f"--pool {pool.name}" for pool in work.settings.pools.values() if not pool.product.is_listed)
+    hint = f"it is for one pool of a product that the service does not list; write {ways or 'no --file'}"
+    raise typer.BadParameter(hint, param_hint=LIST)
+
+
+def _listed_in(file: Path, pool: Pool) -> list[DeviceId]:
+    """The devices of a list. Raises InventoryError with all that is wrong with it."""
+    problems = Problems()
+    roster = Roster({pool.name: pool})
+    lines = devices_from.read(file.read_bytes(), file.name, roster, problems)
+    if not lines:
+        problems.add(Place(file.name, 1, 1), "the list has no devices", "write imei,iccid, and a line for each device")
+    if len(roster):
+        group = Group(file.name, (pool.name,), 0, None, None, consents=True)
+        roster.enroll(Span(range(len(roster)), file.name, group), problems)
+    if len(problems):
+        raise InventoryError(problems.in_order())
+    return list(roster.members[pool.name])
 
 
 async def _read(work: Survey) -> list[Holdings | Unread]:

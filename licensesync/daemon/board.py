@@ -79,6 +79,10 @@ class Board:
         await self._look()
         return self._document
 
+    def waiting_pools(self) -> set[str]:
+        """The pools in which devices wait for a license."""
+        return self._course.waiting_pools()
+
     def sentence(self) -> str:
         """What it does now, or how it stands."""
         words = self._course.sentence(self._orders.in_force.info, self._backoff.attempts, self.next_run)
@@ -123,6 +127,7 @@ class Board:
                 self._document = status.document(stands)
                 for pool in stands.pools:
                     self._metrics.quarantine(pool.pool, pool.quarantined)
+                    self._metrics.open_requests(pool.pool, pool.open_requests)
             self._looks_again = clock() + max(FRESH, SHARE * (clock() - begun))
 
     def _record(self) -> ServiceRecord:

@@ -8,6 +8,8 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
 
+from licensesync.callbacks.desk import Reception
+from licensesync.callbacks.listener import Rejected
 from licensesync.model import UNFINISHED, OutcomeKind, Reading, Rule, RunVerdict, Verb
 
 PREFIX: Final = "licensesync"
@@ -85,6 +87,11 @@ class OfPools:
             "pool",
         )
         self.quarantined = rack.gauge("quarantined_devices", "Devices that the ledger holds in quarantine.", "pool")
+        self.open_requests = rack.gauge(
+            "open_requests",
+            "Actions whose end is not known: in flight, pending or unknown, as the ledger says.",
+            "pool",
+        )
 
     def begin(self, pool: str) -> None:
         """The pool's series exist at zero from now on, so that the first of an event is seen as one.
@@ -100,7 +107,7 @@ class OfPools:
         for reading in Reading:
             self.readings.labels(pool, reading)
         single = (self.refused, self.failures, self.next_attempt, self.last_success, self.quarantined)
-        for gauge in single:
+        for gauge in (*single, self.open_requests):
             gauge.labels(pool)
 
     def forget(self, pool: str) -> None:
@@ -169,6 +176,14 @@ class OfService:
         self.retry_wait = rack.gauge(
             "api_retry_wait_seconds", "Time until a failed request is made again; 0 while none waits for that."
         )
+        self.callbacks = rack.counter(
+            "callbacks",
+            "Callbacks by what came of them: settled, repeated, contradicted or kept; or why they were rejected: "
+            "source, form, size, credentials, foreign.",
+            "result",
+        )
+        for result in (*Reception, *Rejected):
+            self.callbacks.labels(result)
         self.notifications = rack.counter("notifications", "Notifications by result: sent, failed.", "result")
         for result in ("sent", "failed"):
             self.notifications.labels(result)

@@ -76,6 +76,11 @@ class Metrics:
         if pool in self._known:
             self._pools.quarantined.labels(pool).set(devices)
 
+    def open_requests(self, pool: str, requests: int) -> None:
+        """So many actions of a pool have no known end, as the ledger says."""
+        if pool in self._known:
+            self._pools.open_requests.labels(pool).set(requests)
+
     # The runs
 
     def run_began(self) -> None:
@@ -159,6 +164,10 @@ class Metrics:
         """Of several that wait, the one that waits longest counts."""
         del what
         self._asks_again_at = max(self._asks_again_at, self._clock() + seconds)
+
+    def callback(self, result: str) -> None:
+        """A callback came, and this is what came of it."""
+        self._service.callbacks.labels(result).inc()
 
     def notified(self, *, sent: bool) -> None:
         """A notification reached its webhook, or did not."""

@@ -14,17 +14,19 @@ from typing import Any, Final
 import structlog
 
 from licensesync import composition, running
-from licensesync.composition import Pass
+from licensesync.composition import Gated, Pass
 from licensesync.daemon.backoff import Backoff, Pace
 from licensesync.daemon.course import Course
 from licensesync.daemon.metrics import Metrics
 from licensesync.daemon.systemd import Pulse
 from licensesync.daemon.telling import BeatingMeter, ServiceJournal, Sight
-from licensesync.errors import LicenseSyncError, Locked
+from licensesync.errors import IncompleteObservation, LicenseSyncError, Locked
 from licensesync.ledger import database
 from licensesync.ledger.presence import exists
-from licensesync.model import Report, Unread
+from licensesync.model import Pool, Reading, Report, Unread
 from licensesync.reconcile import LicenseService
+from licensesync.thingspace.client import Client
+from licensesync.thingspace.sim_secure import Gate
 
 LOOKS_AGAIN: Final = 1.0
 """Seconds after which it is tried again to get the lock of a run that another process holds."""
@@ -38,10 +40,29 @@ GONE: Final = (
 )
 
 
+def deaf(client: Client) -> Gated:
+    """Lets no pool pass whose requests end by callbacks: nobody hears them."""
+    del client
+
+    async def closed() -> None:
+        raise IncompleteObservation("this service has not listened for callbacks from its start; restart it", _UNREAD)
+
+    def gated(pool: Pool) -> Gate:
+        del pool
+        return closed
+
+    return gated
+
+
+_UNREAD: Final = Reading.UNREAD
+
+
 class Rounds:
     """The runs. `stop` ends them: what is being read is dropped, batches in hand are finished, the rest is held."""
 
     def __init__(self, ledger: Path, metrics: Metrics, course: Course, pulse: Pulse, show: Callable[[], None]) -> None:
+        self.gated_by: Callable[[Client], Gated] = deaf
+        """Makes for a client what lets pools pass whose requests end by callbacks."""
         self.backoff = Backoff()
         self.stop = asyncio.Event()
         self._ledger = ledger
@@ -192,6 +213,7 @@ class Rounds:
             self._writer = await self._client.enter_async_context(writer)
             self._client_for = (thingspace, work.credentials)
         if self._services_for != (thingspace, pools):
-            self._services = composition.services(pools, self._writer, thingspace)
+            gated = self.gated_by(self._writer)
+            self._services = composition.services(pools, self._writer, work.settings, gated)
             self._services_for = (thingspace, pools)
         return self._services

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from math import inf
@@ -14,7 +14,11 @@ from typing import Any, Final
 import structlog
 
 from licensesync import __version__, journal, programs
+from licensesync.callbacks.desk import Desk
+from licensesync.callbacks.hearing import hearing
+from licensesync.callbacks.registration import Registrar
 from licensesync.composition import Pass
+from licensesync.credentials import callback_credentials
 from licensesync.daemon.bell import Bell
 from licensesync.daemon.board import Board
 from licensesync.daemon.clock import LOOKS, Clock
@@ -25,9 +29,12 @@ from licensesync.daemon.notifications import Notifier
 from licensesync.daemon.orders import Found, Orders
 from licensesync.daemon.rounds import Rounds
 from licensesync.daemon.systemd import Manager, Pulse
+from licensesync.daemon.telling import ServiceCallbackJournal
 from licensesync.daemon.watching import LOOKS_AGAIN, watch
 from licensesync.errors import LicenseSyncError
 from licensesync.ledger import database, lock
+from licensesync.ledger.promises import Promise
+from licensesync.model import OutcomeKind, Pool, Verb
 from licensesync.settings import GitSource, LocalSource, Settings
 
 ENDING: Final = (signal.SIGINT, signal.SIGTERM)
@@ -59,6 +66,8 @@ class Service:
 
     def __init__(self, settings: Settings, environ: Mapping[str, str], manager: Manager) -> None:
         ledger = settings.ledger_path(environ)
+        self._environ = environ
+        self._ledger = ledger
         self._orders = Orders(settings.file, environ)
         self._manager = manager
         self._pulse = Pulse(manager, asyncio.get_running_loop().time)
@@ -87,7 +96,7 @@ class Service:
     async def _serve(self, work: Pass) -> None:
         self._board.bell = bell = Bell(work.settings.schedule, self._due.set)
         try:
-            async with self._visible(work.settings) as address, self._notifier.telling():
+            async with self._hearing(work.settings), self._visible(work.settings) as address, self._notifier.telling():
                 await self._begin(address)
                 async with self._keeping_up_to_date():
                     await self._make_runs()
@@ -121,6 +130,29 @@ class Service:
             return
         async with listening(settings.listen, self._board) as address:
             yield str(address)
+
+    @asynccontextmanager
+    async def _hearing(self, settings: Settings) -> AsyncIterator[None]:
+        """Callbacks are heard from the start, where there are pools whose requests end by them."""
+        wanted = settings.callbacks
+        if wanted is None or all(pool.product.is_listed for pool in settings.pools.values()):
+            yield
+            return
+        who = callback_credentials(self._environ)
+        desk = Desk(self._ledger, self._pools_now, ServiceCallbackJournal(self._metrics), self._promises_settled)
+        self.rounds.gated_by = lambda client: Registrar(client, wanted, who).gate
+        async with hearing(wanted, who, desk) as address:
+            self._log.info("callbacks.listening", listen=str(address), public_url=wanted.public_url)
+            yield
+
+    def _pools_now(self) -> Collection[Pool]:
+        return self._orders.in_force.settings.pools.values()
+
+    def _promises_settled(self, promises: Sequence[Promise]) -> None:
+        """What removals have freed is for those who wait for it."""
+        freed = {p.pool.name for p in promises if p.outcome.kind is OutcomeKind.DONE and p.verb is Verb.REMOVE}
+        if freed & self._board.waiting_pools():
+            self._due.set()
 
     def _show(self) -> None:
         self._manager.status(self._board.sentence())

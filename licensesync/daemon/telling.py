@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from licensesync.callbacks.desk import Received, Reception
+from licensesync.callbacks.listener import Rejected
+from licensesync.callbacks.telling import CallbackJournal
 from licensesync.daemon.course import DOING, Course
 from licensesync.daemon.metrics import Metrics
 from licensesync.daemon.systemd import Pulse
 from licensesync.journal import RunJournal
+from licensesync.ledger.promises import Promise
 from licensesync.model import Outcome, Plan, Pool, PoolReport, Unread, Verb
 
 
@@ -65,3 +69,26 @@ class BeatingMeter:
     def waits(self, what: str, seconds: float) -> None:
         self._pulse.beat()
         self._metrics.waits(what, seconds)
+
+
+class ServiceCallbackJournal(CallbackJournal):
+    """Tells of callbacks as log events and as metrics."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        super().__init__()
+        self._metrics = metrics
+
+    def received(self, received: Received) -> None:
+        super().received(received)
+        if received.reception is not Reception.FOREIGN:
+            self._metrics.callback(received.reception)
+        if received.promise and received.reception is Reception.SETTLED:
+            self._metrics.settled(received.promise.pool, [received.promise.outcome])
+
+    def rejected(self, why: Rejected) -> None:
+        super().rejected(why)
+        self._metrics.callback(why)
+
+    def overdue(self, promise: Promise) -> None:
+        super().overdue(promise)
+        self._metrics.settled(promise.pool, [promise.outcome])

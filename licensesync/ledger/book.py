@@ -13,7 +13,7 @@ from pathlib import Path
 from sqlalchemy import Connection, and_, bindparam, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_or
 
-from licensesync.ledger import approvals, database, earlier, failures, memory, pruning
+from licensesync.ledger import approvals, database, earlier, failures, memory, pruning, settling
 from licensesync.ledger.earlier import Earlier
 from licensesync.ledger.failures import Mark
 from licensesync.ledger.schema import applied, managed, outcomes, pool_runs, refusals, runs
@@ -56,6 +56,8 @@ class Book:
     connection: Connection
     run: str
     now: Callable[[], datetime]
+    shown: Callable[[Pool, Earlier], None] = lambda pool, earlier: None  # noqa: ARG005 - nobody wants to know
+    """Told of each earlier action that an outcome of this run has shown the end of."""
     _marks: dict[str, Mark] = field(default_factory=dict)
     _pool_runs: dict[str, int] = field(default_factory=dict)
     _run_id: int = 0
@@ -111,7 +113,7 @@ class Book:
                 approvals.use(self.connection, self._run_id, plan, plan.permit, self.now())
 
     def sent(self, pool: Pool, batch: Sequence[Action]) -> None:
-        now, pool_run = self.now(), self._pool_runs[pool.name]
+        now, pool_run, mark = self.now(), self._pool_runs[pool.name], self._marks[pool.name]
         with self._kept():
             self.connection.execute(
                 insert(outcomes),
@@ -127,6 +129,7 @@ class Book:
                         "place": action.place and str(action.place),
                         "at": now,
                         "in_flight": True,
+                        "mark": None if pool.product.is_listed else mark(action.device),
                     }
                     for action in batch
                 ],
@@ -141,9 +144,9 @@ class Book:
                 self.connection.execute(_SETTLE, [_settled_row(pool_run, outcome) for outcome in settled])
             if not_sent:
                 self.connection.execute(_TAKE_BACK, [_row_of(pool_run, action) for action in not_sent])
-            failures.forgive(self.connection, pool, settled)
-            failures.remember(self.connection, pool, settled, self._marks[pool.name])
-            approvals.strike_off(self.connection, pool, settled)
+            shown = settling.follow(self.connection, pool, pool_run, settled, self._marks[pool.name])
+        for each in shown:
+            self.shown(pool, each)
 
     def finish(self, report: Report, exit_code: int) -> None:
         """How the run ended, in all its pools."""
@@ -265,6 +268,7 @@ _SETTLE = (
         service=bindparam("words"),
         at=bindparam("when"),
         retry_at=bindparam("again"),
+        request=bindparam("promised"),
         in_flight=False,
     )
 )
@@ -282,4 +286,5 @@ def _settled_row(pool_run: int, outcome: Outcome) -> dict[str, object]:
         "words": outcome.service,
         "when": outcome.at,
         "again": outcome.retry_at,
+        "promised": outcome.request,
     }

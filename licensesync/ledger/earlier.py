@@ -48,6 +48,11 @@ class Earlier:
     def verb(self) -> Verb:
         return self.outcome.action.verb
 
+    @property
+    def is_promise(self) -> bool:
+        """Whether the service has accepted it, and is still in time to tell its end."""
+        return self.outcome.kind is OutcomeKind.PENDING and self.outcome.request is not None
+
 
 def unsettled(connection: Connection, pool: Pool, now: datetime) -> list[Earlier]:
     """What earlier runs left open in a pool, in the order in which it was sent."""
@@ -62,22 +67,28 @@ def unsettled(connection: Connection, pool: Pool, now: datetime) -> list[Earlier
         )
         .order_by(outcomes.c.id)
     )
-    return [Earlier(row.id, row.run, _outcome(row, pool), row.in_flight) for row in rows]
+    return [of_row(row, pool) for row in rows]
 
 
-def _outcome(row: Row[Any], pool: Pool) -> Outcome:
+def of_row(row: Row[Any], pool: Pool) -> Earlier:
+    """An outcome as it stands in the ledger, and in which run."""
     device = pool.product.identify(Imei(row.device), row.iccid)
     action = Action(Verb(row.verb), device, row.group, Place.of(row.place) if row.place else None)
     reason = OutcomeReason(row.reason) if row.reason else None
-    return Outcome(action, OutcomeKind(row.outcome), row.at, reason, row.service, row.retry_at)
+    outcome = Outcome(action, OutcomeKind(row.outcome), row.at, reason, row.service, row.retry_at, row.request)
+    return Earlier(row.id, row.run, outcome, row.in_flight)
 
 
 def proved(earlier: Earlier, observed: Observed, now: datetime) -> Earlier:
     """The same, in the light of a whole reading: done if the device is as it was asked to be, else `failed`.
 
-    What the service has accepted stays pending until its time is over; what it rejected stays rejected.
+    What the service has accepted stays pending until its time is over; what it rejected stays rejected. Where the
+    reading cannot tell, nothing is proved.
     """
     outcome = earlier.outcome
+    if earlier.device in observed.doubtful:
+        late = outcome.kind is OutcomeKind.PENDING and outcome.retry_at is not None and outcome.retry_at <= now
+        return replace(earlier, outcome=overdue(outcome)) if late else earlier
     fulfilled = (earlier.device in observed.holders) is (earlier.verb is Verb.ASSIGN)
     if outcome.kind is OutcomeKind.REJECTED:
         return replace(earlier, outcome=replace(outcome, retry_at=None)) if fulfilled else earlier
@@ -88,6 +99,11 @@ def proved(earlier: Earlier, observed: Observed, now: datetime) -> Earlier:
     else:
         settled = replace(outcome, kind=OutcomeKind.FAILED, reason=OutcomeReason.NO_EFFECT, retry_at=None)
     return replace(earlier, outcome=settled)
+
+
+def overdue(outcome: Outcome) -> Outcome:
+    """A promise whose end was not told in time: nobody knows what became of it."""
+    return replace(outcome, kind=OutcomeKind.UNKNOWN, reason=OutcomeReason.NO_CALLBACK, retry_at=None)
 
 
 def settle(connection: Connection, changed: Sequence[Earlier]) -> None:

@@ -250,4 +250,5 @@ def _outcome(row: Row[Any]) -> OutcomeRecord:
         row.place,
         row.retry_at,
         row.in_flight,
+        row.request,
     )

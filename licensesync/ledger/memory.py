@@ -32,6 +32,7 @@ def recall(connection: Connection, pool: Pool, observed: Observed, mark: Mark, n
     return Memory(
         managed=Managed(connection, pool),
         quarantined=_quarantined(connection, pool, observed, mark, now),
+        in_flight={each.device: each.outcome.retry_at for each in left if each.is_promise},
         retried_by_service=_retried(left, observed),
         pending=frozenset(e.device for e in left if e.outcome.kind is OutcomeKind.PENDING and e.verb is Verb.ASSIGN),
         removed_in_past_day=_removed(connection, pool, left, now),
@@ -94,7 +95,7 @@ def _retried(left: Sequence[Earlier], observed: Observed) -> dict[DeviceId, date
     return {
         each.device: until
         for each in left
-        if (until := each.outcome.retry_at) and _is_asked(each.verb, each.device, observed)
+        if (until := each.outcome.retry_at) and not each.is_promise and _is_asked(each.verb, each.device, observed)
     }
 
 
@@ -113,6 +114,10 @@ def _removed(connection: Connection, pool: Pool, left: Sequence[Earlier], now: d
         )
     ).scalar_one()
     perhaps = {OutcomeKind.DONE, *earlier.OPEN}
-    return done + sum(
-        each.verb is Verb.REMOVE and each.outcome.kind in perhaps and each.outcome.at > now - DAY for each in left
+    return done + len(
+        {
+            each.device
+            for each in left
+            if each.verb is Verb.REMOVE and each.outcome.kind in perhaps and each.outcome.at > now - DAY
+        }
     )

@@ -200,7 +200,39 @@ SERVICE = (
     """,
 )
 
-STEPS: Sequence[Sequence[str]] = (FIRST, REJECTED_LOGINS, SERVICE)
+PROMISES = (
+    "ALTER TABLE outcomes ADD COLUMN request VARCHAR",
+    "ALTER TABLE outcomes ADD COLUMN mark VARCHAR",
+    "CREATE INDEX outcomes_by_request ON outcomes (request) WHERE request IS NOT NULL",
+    """
+    CREATE TABLE holders (
+        licenses VARCHAR NOT NULL,
+        device VARCHAR NOT NULL,
+        since VARCHAR,
+        PRIMARY KEY (licenses, device)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE found_holders (
+        licenses VARCHAR NOT NULL,
+        device VARCHAR NOT NULL,
+        others INTEGER NOT NULL,
+        PRIMARY KEY (licenses, device)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE stray_callbacks (
+        id INTEGER NOT NULL,
+        request VARCHAR NOT NULL,
+        told VARCHAR NOT NULL,
+        received_at VARCHAR NOT NULL,
+        PRIMARY KEY (id)
+    )
+    """,
+    "CREATE INDEX ix_stray_callbacks_request ON stray_callbacks (request)",
+)
+
+STEPS: Sequence[Sequence[str]] = (FIRST, REJECTED_LOGINS, SERVICE, PROMISES)
 """The statements that lead to version 1, from there to version 2, and so on."""
 
 VERSION = len(STEPS)

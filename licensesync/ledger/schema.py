@@ -106,12 +106,16 @@ outcomes = Table(
     Column("at", Moment, nullable=False, index=True),
     Column("retry_at", Moment),
     Column("in_flight", Boolean, nullable=False),  # sent, and nothing is known yet
+    Column("request", String),  # the service's id of what it has accepted and tells the end of by a callback
+    Column("mark", String),  # of the inventory entry, where the end may be told after the run
     Index("outcomes_by_device", "device", "id"),
     Index("outcomes_by_run", "pool_run_id", "device"),
 )
 Index("outcomes_by_iccid", outcomes.c.iccid, outcomes.c.id, sqlite_where=outcomes.c.iccid.is_not(None))
 UNSETTLED = "outcome IN ('unknown', 'pending') OR retry_at IS NOT NULL"
 Index("outcomes_unsettled", outcomes.c.pool_run_id, sqlite_where=text(UNSETTLED))
+
+Index("outcomes_by_request", outcomes.c.request, sqlite_where=outcomes.c.request.is_not(None))
 
 refusals = Table(
     "refusals",
@@ -169,6 +173,33 @@ applied = Table(
     metadata,
     Column("licenses", String, primary_key=True),
     Column("digest", String, nullable=False),
+)
+
+holders = Table(
+    "holders",  # of licenses that the service does not list
+    metadata,
+    Column("licenses", String, primary_key=True),
+    Column("device", String, primary_key=True),
+    Column("since", Moment),
+    sqlite_with_rowid=False,
+)
+
+found_holders = Table(
+    "found_holders",  # whose license was among those that the settings say are assigned by others
+    metadata,
+    Column("licenses", String, primary_key=True),
+    Column("device", String, primary_key=True),
+    Column("others", Integer, nullable=False),  # as the settings said at the time
+    sqlite_with_rowid=False,
+)
+
+stray_callbacks = Table(
+    "stray_callbacks",  # about requests that are not known, yet
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("request", String, nullable=False, index=True),
+    Column("told", Words, nullable=False),
+    Column("received_at", Moment, nullable=False),
 )
 
 hard_failures = Table(

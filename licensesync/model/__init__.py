@@ -16,6 +16,7 @@ from licensesync.model.facts import (
     Pool,
     Problem,
     Protection,
+    Remembered,
 )
 from licensesync.model.plans import Action, Forecast, Held, InventoryInfo, Permit, Plan, Refusal, RunPlan, Unread
 from licensesync.model.records import (
@@ -107,6 +108,7 @@ __all__ = [
     "Queue",
     "Reading",
     "Refusal",
+    "Remembered",
     "Report",
     "Result",
     "Rule",

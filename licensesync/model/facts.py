@@ -127,22 +127,57 @@ class Desired:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """The licenses of a pool by the service's own counts."""
+    """The licenses of a pool by the service's own counts.
+
+    `available` is how many it says are left, where it says so: some that are not assigned may be on their way.
+    """
 
     total: int
     assigned: int
+    available: int | None = None
 
     @property
     def free(self) -> int:
-        return max(0, self.total - self.assigned)
+        """How many can be assigned: as many as are left by every count."""
+        left = self.total - self.assigned
+        return max(0, left if self.available is None else min(left, self.available))
+
+    def free_beside(self, promised: int) -> int:
+        """How many are free beside those that were promised, which the service counts as assigned only later.
+
+        What it says is available has them left out already.
+        """
+        return max(0, min(self.free, self.total - self.assigned - promised))
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """Who holds a license of a pool, by one whole reading."""
+    """Who holds a license of a pool, by one whole reading.
+
+    Of the `doubtful` it cannot tell: something was asked for them and nobody knows yet what became of it. Those of them
+    that held a license before are among the holders.
+    """
 
     holders: AbstractSet[DeviceId]
     capacity: Capacity
+    doubtful: AbstractSet[DeviceId] = frozenset()
+
+    def holds(self, device: DeviceId) -> bool | None:
+        """Whether a device holds a license; None where that is not known."""
+        return None if device in self.doubtful else device in self.holders
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """Who holds licenses of a pool by what became of all that was asked for, where the service lists nobody.
+
+    Of the `doubtful` something was asked whose end is not known; those that held a license before are among the
+    holders. `others` is how many licenses belong to nobody whom we know.
+    """
+
+    holders: AbstractSet[DeviceId] = frozenset()
+    doubtful: AbstractSet[DeviceId] = frozenset()
+    others: int = 0
 
 
 @dataclass(frozen=True, slots=True)

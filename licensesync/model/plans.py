@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -77,7 +78,8 @@ class Forecast:
 class Plan:
     """For one pool that was read whole: each device of desired and observed is in actions, held or kept, once.
 
-    `promised` licenses belong to open requests, whether the service counts them as assigned yet or not.
+    `promised` licenses belong to open requests, whether the service counts them as assigned yet or not. Whether the
+    `doubtful` devices hold a license is what these requests decide.
     """
 
     pool: Pool
@@ -88,6 +90,7 @@ class Plan:
     foreign: int = 0
     desired: int = 0
     promised: int = 0
+    doubtful: AbstractSet[DeviceId] = frozenset()
     refusal: Refusal | None = None
     permit: Permit | None = None
 
@@ -117,8 +120,9 @@ class Plan:
         awaiting = len(self.held_for(HeldReason.AWAITING_REMOVALS))
         served_later = 0 if self.refusal else awaiting
         assigned = self.capacity.assigned + assigns - removes + served_later
+        on_the_way = max(0, self.capacity.total - self.capacity.assigned) - self.capacity.free
         waiting = len(self.held_for(HeldReason.NO_CAPACITY)) + awaiting - served_later
-        return Forecast(assigned, max(0, self.capacity.total - assigned), waiting)
+        return Forecast(assigned, max(0, self.capacity.total - assigned - on_the_way), waiting)
 
 
 @dataclass(frozen=True, slots=True)

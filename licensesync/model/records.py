@@ -62,6 +62,12 @@ class OutcomeRecord:
     place: str | None
     retry_at: datetime | None
     in_flight: bool
+    request: str | None = None
+
+    @property
+    def awaits_callback(self) -> bool:
+        """Whether the service has accepted it, and is to tell its end by `retry_at`."""
+        return self.outcome is OutcomeKind.PENDING and self.request is not None
 
 
 @dataclass(frozen=True, slots=True)

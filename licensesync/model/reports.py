@@ -14,7 +14,8 @@ from licensesync.model.words import HeldReason, OutcomeKind, OutcomeReason, RunV
 class Outcome:
     """How a run ended for one action that was sent.
 
-    `service` holds the service's own words. `retry_at` is when the service says it will try again by itself.
+    `service` holds the service's own words. `retry_at` is when the service says it will try again by itself, or until
+    when it is to tell what became of what it has accepted under the id `request`.
     """
 
     action: Action
@@ -23,6 +24,7 @@ class Outcome:
     reason: OutcomeReason | None = None
     service: str | None = None
     retry_at: datetime | None = None
+    request: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,10 +66,12 @@ class Queue:
 class Prospect:
     """Whether a device holds a license of a pool that was read whole, and what the plan would do about it.
 
+    `holds` is None while nobody knows what became of a request for it.
+
     `refusal` is that of its own removal, or of the removals that it waits for.
     """
 
-    holds: bool
+    holds: bool | None
     capacity: Capacity
     intent: Intent
     held: Held | None = None
@@ -143,7 +145,7 @@ def prospect(plan: Plan, device: DeviceId, *, wanted: bool) -> Prospect:
     waits = held is not None and held.reason in WAITING
     refused = held is not None and held.reason in {HeldReason.AWAITING_REMOVALS, HeldReason.REFUSED}
     return Prospect(
-        holds=holds,
+        holds=None if device in plan.doubtful else holds,
         capacity=plan.capacity,
         intent=_intent(action, held, wanted=wanted),
         held=held,

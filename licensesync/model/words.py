@@ -30,6 +30,11 @@ class Product(StrEnum):
         """Whether this product knows a device by IMEI and ICCID together."""
         return self is Product.SIM_SECURE
 
+    @property
+    def is_listed(self) -> bool:
+        """Whether the service can list who holds a license; of other products the ledger must remember it."""
+        return self is not Product.SIM_SECURE
+
     def identify(self, imei: Imei, iccid: Iccid | None) -> DeviceId:
         """The identifier that this product has for a device."""
         return DeviceId(f"{imei}/{iccid}") if self.needs_iccid else DeviceId(imei)
@@ -102,6 +107,9 @@ class OutcomeReason(StrEnum):
     ALREADY = "already"
     DEVICE_NOT_FOUND = "device-not-found"
     UPGRADE_PENDING = "upgrade-pending"
+    IN_PROGRESS = "in-progress"
+    NO_CALLBACK = "no-callback"
+    CONTRADICTED = "contradicted"
     NO_CAPACITY = "no-capacity"
     NO_ANSWER = "no-answer"
     NO_ROW = "no-row"

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from licensesync.identifiers import IMEI
-from licensesync.model import DeviceId, Observed, Pool
+from licensesync.identifiers import ICCID, IMEI
+from licensesync.model import DeviceId, Observed, Pool, iccid_of, imei_of
 from licensesync.render.words import counted, moment
 
 MARGIN = "      - "
@@ -39,19 +39,30 @@ def text(holdings: Sequence[Holdings], made_at: datetime) -> str:
 
 def unnameable(holdings: Sequence[Holdings]) -> list[DeviceId]:
     """The holders whose identifiers are none that an inventory can name."""
-    return sorted({each for held in holdings for each in held.observed.holders if not IMEI.fullmatch(each)})
+    return sorted({each for held in holdings for each in held.observed.holders if not _is_nameable(each)})
 
 
 def _groups(holdings: Sequence[Holdings]) -> dict[tuple[int, ...], list[DeviceId]]:
-    """The devices, sorted, that hold licenses of the same pools, by the numbers of these pools."""
+    """The devices, sorted, that hold licenses of the same pools, by the numbers of these pools.
+
+    A device that one product knows by its IMEI and another by its SIM as well is one entry of both.
+    """
     pools: defaultdict[DeviceId, tuple[int, ...]] = defaultdict(tuple)
     for number, held in enumerate(holdings):
         for device in held.observed.holders:
             pools[device] += (number,)
+    for device in sorted(device for device in pools if iccid_of(device)):
+        by_imei_alone = pools.pop(DeviceId(imei_of(device)), ())
+        pools[device] = tuple(sorted({*pools[device], *by_imei_alone}))
     groups: defaultdict[tuple[int, ...], list[DeviceId]] = defaultdict(list)
-    for device in sorted(filter(IMEI.fullmatch, pools)):
+    for device in sorted(filter(_is_nameable, pools)):
         groups[pools[device]].append(device)
     return dict(sorted(groups.items()))
+
+
+def _is_nameable(device: DeviceId) -> bool:
+    iccid = iccid_of(device)
+    return IMEI.fullmatch(imei_of(device)) is not None and (iccid is None or ICCID.fullmatch(iccid) is not None)
 
 
 def _head(holdings: Sequence[Holdings], made_at: datetime) -> Iterator[str]:
@@ -66,11 +77,19 @@ def _group(held: Sequence[Holdings], devices: Sequence[DeviceId]) -> Iterator[st
     names = [each.pool.name for each in held]
     yield f"  - name: {_scalar(' + '.join(names))}"
     yield f"    licenses: [{', '.join(map(_scalar, names))}]"
+    if any(each.pool.irrevocable for each in held):
+        yield "    consent: lifetime  # as these devices hold their licenses for life already"
     yield "    devices:"
-    width = len(MARGIN) + max(map(len, devices)) + len('""')
-    for device in devices:
-        entry, since = f'{MARGIN}"{device}"', _since(held, device)
+    entries = [f"{MARGIN}{_entry(device)}" for device in devices]
+    width = max(map(len, entries))
+    for device, entry in zip(devices, entries, strict=True):
+        since = _since(held, device)
         yield f"{entry:{width}}  # since {since}" if since else entry
+
+
+def _entry(device: DeviceId) -> str:
+    iccid = iccid_of(device)
+    return f'{{imei: "{imei_of(device)}", iccid: "{iccid}"}}' if iccid else f'"{device}"'
 
 
 def _left_out(holdings: Sequence[Holdings]) -> Iterator[str]:
@@ -86,7 +105,8 @@ def _left_out(holdings: Sequence[Holdings]) -> Iterator[str]:
 
 def _since(held: Sequence[Holdings], device: DeviceId) -> str:
     """The day of the assignment, or for each pool its own where they differ; empty where none is recorded."""
-    days = [each.since.get(device) for each in held]
+    known_as = [each.pool.product.identify(imei_of(device), iccid_of(device)) for each in held]
+    days = [each.since.get(name) for each, name in zip(held, known_as, strict=True)]
     if days[0] and days.count(days[0]) == len(days):
         return days[0].isoformat()
     named = zip((each.pool.name for each in held), days, strict=True)

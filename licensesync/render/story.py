@@ -70,17 +70,30 @@ def headline(story: Story, standing: Standing) -> str:
     why = _why_unwanted(standing.naming)
     if prospect.held:
         return f"{name} {_held_headline(prospect.held, prospect, pool, why)}"
+    if prospect.holds is None:
+        return f"{name} {_doubtful_headline(prospect, pool, why)}"
+    return f"{name} {_certain_headline(prospect, pool, why)}"
+
+
+def _certain_headline(prospect: Prospect, pool: str, unwanted: str) -> str:
     match prospect.intent:
         case Intent.KEPT:
-            return f"{name} holds a license of pool {pool} and keeps it"
+            return f"holds a license of pool {pool} and keeps it"
         case Intent.ASSIGN:
-            return f"{name} lacks a license of pool {pool}; the next run assigns one"
+            return f"lacks a license of pool {pool}; the next run assigns one"
         case Intent.REMOVE:
-            return f"{name} will lose its license of pool {pool}: {why}"
+            return f"will lose its license of pool {pool}: {unwanted}"
         case Intent.NOTHING | Intent.HELD:
-            return f"{name} has no license of pool {pool} and needs none: {why}"
+            return f"has no license of pool {pool} and needs none: {unwanted}"
         case _:
             assert_never(prospect.intent)
+
+
+def _doubtful_headline(prospect: Prospect, pool: str, unwanted: str) -> str:
+    may = f"may hold a license of pool {pool}, as nobody told how a request ended"
+    if prospect.intent is Intent.REMOVE:
+        return f"{may}, and will lose it: {unwanted}"
+    return f"{may}; the next run asks again"
 
 
 def _headlines(story: Story, page: Page) -> Iterator[str]:
@@ -174,8 +187,15 @@ def _line(line: LineCommit | None) -> list[str]:
 
 def _service(prospect: Prospect) -> str:
     now = prospect.capacity
-    holds = "holds a license" if prospect.holds else "holds no license"
+    holds = _HOLDS[prospect.holds]
     return f"{holds}; {counted(now.total, 'license')}, {now.assigned} assigned, {now.free} free"
+
+
+_HOLDS: Mapping[bool | None, str] = {
+    True: "holds a license",
+    False: "holds no license",
+    None: "a request for it is open, and decides whether it holds a license",
+}
 
 
 def _plan(prospect: Prospect) -> list[str]:
@@ -224,7 +244,9 @@ def _how_many(last: int, of: int, device: str) -> str:
 def _outcome(record: OutcomeRecord) -> str:
     if record.in_flight:
         return f"{stamp(record.at)} UTC {record.verb} in flight"
-    words = ": ".join(filter(None, (record.reason, record.service)))
+    told_by = record.retry_at if record.awaits_callback else None
+    promised = f"its end is to be told by {moment(told_by)}" if told_by else None
+    words = ": ".join(filter(None, (record.reason, promised, record.service)))
     return f"{stamp(record.at)} UTC {record.verb} {record.outcome}{f': {words}' if words else ''}"
 
 

@@ -20,14 +20,19 @@ class Call(StrEnum):
     REGISTRATIONS = "registrations"
     DEREGISTER = "deregister"
     SKUS = "skus"
+    SIM_ASSIGN = "sim-assign"
+    SIM_UNASSIGN = "sim-unassign"
 
 
 READS = frozenset({Call.STATUS, Call.SUBSCRIPTION, Call.DEVICES, Call.LOOKUP})
-WRITES = frozenset({Call.ASSIGN, Call.REMOVE})
-M2M = frozenset({Call.REGISTER, Call.REGISTRATIONS, Call.DEREGISTER, Call.SKUS})
-NAMING = WRITES | {Call.LOOKUP}  # those whose body lists devices
+FOTA_WRITES = frozenset({Call.ASSIGN, Call.REMOVE})
+SIM_WRITES = frozenset({Call.SIM_ASSIGN, Call.SIM_UNASSIGN})
+SIM = SIM_WRITES | {Call.SKUS}
+M2M = SIM | {Call.REGISTER, Call.REGISTRATIONS, Call.DEREGISTER}
+NAMING = FOTA_WRITES | {Call.LOOKUP}  # those whose body lists devices by their IMEI alone
 
 WHERE: Mapping[str, frozenset[Call]] = MappingProxyType(
-    {"all": frozenset(Call), "reads": READS, "writes": WRITES, "fota": READS | WRITES, "m2m": M2M}
+    {"all": frozenset(Call), "reads": READS, "writes": FOTA_WRITES | SIM_WRITES, "fota": READS | FOTA_WRITES}
+    | {"m2m": M2M, "sim": SIM}
     | {call.value: frozenset({call}) for call in Call}
 )

@@ -2,20 +2,21 @@
 
 from collections.abc import Mapping
 
-import orjson
-
 from licensesync.simulator import refusals
-from licensesync.simulator.bought import is_url, registration_of
+from licensesync.simulator.addresses import is_url
+from licensesync.simulator.bought import Sku, registration_of
 from licensesync.simulator.calls import Call
 from licensesync.simulator.exchange import Asked, Reply, Route, json_reply
-from licensesync.simulator.quirks import (
+from licensesync.simulator.quirks import Quirks
+from licensesync.simulator.sim_quirks import (
     AVAILABLE_OFF_BY,
     CALLBACK_AGAIN,
     CALLBACK_BY_SOAP,
     NO_CALLBACKS,
-    Quirks,
+    PENDING_COUNTS,
 )
 from licensesync.simulator.state import Account, World
+from licensesync.simulator.uws import account_named, object_in
 
 
 class Connectivity:
@@ -27,20 +28,16 @@ class Connectivity:
     def answer(self, route: Route, asked: Asked) -> Reply:
         match route.call:
             case Call.REGISTER:
-                return self._register(self._account(route.account), _object(asked))
+                return self._register(self._account(route.account), object_in(asked))
             case Call.REGISTRATIONS:
                 return self._registrations(self._account(route.account))
             case Call.DEREGISTER:
                 return self._deregister(self._account(route.account), route.name)
             case _:
-                return self._subscriptions(_object(asked))
+                return self._subscriptions(object_in(asked))
 
-    def _account(self, name: str) -> Account:
-        """The account, whose name may be written without its hyphen, as a sample has it."""
-        for account in self._world.accounts.values():
-            if name in (account.name, account.name.replace("-", "")):
-                return account
-        raise refusals.uws("REQUEST_FAILED.AccountNotFound", f"Could not find account {name}.")
+    def _account(self, name: object) -> Account:
+        return account_named(self._world, name)
 
     # --- callbacks
 
@@ -78,35 +75,21 @@ class Connectivity:
     # --- licenses by SKU
 
     def _subscriptions(self, wanted: Mapping[str, object]) -> Reply:
-        name, sku = wanted.get("accountName"), wanted.get("skuNumber")
-        if not isinstance(name, str) or not name:
-            raise refusals.uws("INPUT_INVALID.Account.NotDefined", "The account name is missing.")
-        account = self._account(name)
-        rows = [
-            {
-                "skuNumber": number,
-                "licenseType": bought.kind,
-                "licensePurchased": bought.purchased,
-                "licenseAssigned": bought.assigned,
-                "licenseAvailable": max(bought.available + self._quirks[AVAILABLE_OFF_BY], 0),
-            }
-            for number, bought in account.skus.items()
-            if sku in (None, number)
-        ]
-        return json_reply({"accountName": name, "subscriptionList": rows})
+        account, sku = self._account(wanted.get("accountName")), wanted.get("skuNumber")
+        rows = [self._counts(number, bought) for number, bought in account.skus.items() if sku in (None, number)]
+        return json_reply({"accountName": wanted.get("accountName"), "subscriptionList": rows})
+
+    def _counts(self, number: str, bought: Sku) -> Mapping[str, object]:
+        pending, counted = bought.on_their_way, self._quirks[PENDING_COUNTS]
+        available = bought.available + (pending if counted == "free" else 0) + self._quirks[AVAILABLE_OFF_BY]
+        return {
+            "skuNumber": number,
+            "licenseType": bought.kind,
+            "licensePurchased": bought.purchased,
+            "licenseAssigned": bought.assigned + (pending if counted == "assigned" else 0),
+            "licenseAvailable": max(available, 0),
+        }
 
 
 def _echo(account: Account, service: str) -> Reply:
     return json_reply({"accountName": account.name, "serviceName": service})
-
-
-def _object(asked: Asked) -> Mapping[str, object]:
-    if not asked.body:
-        raise refusals.uws("INPUT_INVALID.RequestUndefined", "The request is empty.")
-    try:
-        wanted = orjson.loads(asked.body)
-    except orjson.JSONDecodeError:
-        wanted = None
-    if not isinstance(wanted, dict):
-        raise refusals.uws("REQUEST_FAILED.DeserializationFailed", "The request cannot be read.")
-    return wanted

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import orjson
 
+from licensesync.simulator.callbacks import Parcel
 from licensesync.simulator.calls import Call
 from licensesync.simulator.refusals import JSON
 
@@ -47,6 +48,7 @@ class Reply:
     cut: bool = False
     delay: float = 0.0
     effect: tuple[str, ...] = ()  # devices whose license it changed
+    first: tuple[Parcel, ...] = ()  # callbacks that come before it
 
     def instead(self, status: int = 200, body: bytes = b"", content_type: str = JSON) -> "Reply":
         """Another answer for the same effect."""
@@ -89,6 +91,8 @@ _ROUTES = tuple(
         ("GET", _CALLBACKS, Call.REGISTRATIONS),
         ("DELETE", _CALLBACKS + r"/name/(?P<name>[^/]+)", Call.DEREGISTER),
         ("POST", r"/api/m2m/v1/accounts/subscriptions/actions/list", Call.SKUS),
+        ("POST", r"/api/m2m/v1/devices/license/actions/assign", Call.SIM_ASSIGN),
+        ("DELETE", r"/api/m2m/v1/devices/license/actions/assign", Call.SIM_UNASSIGN),
     )
 )
 

@@ -17,8 +17,8 @@ class Seen:
     path: str
     call: str = ""
     status: int | str | None = None
-    devices: tuple[str, ...] = ()  # that a write or a look-up named, even where it was refused or lost
-    effect: tuple[str, ...] = ()  # those whose license it changed
+    devices: tuple[str, ...] = ()  # that it named, even where it was refused or lost; of SIM-Secure: IMEI/ICCID
+    effect: tuple[str, ...] = ()  # those whose license it changed at once
 
     def as_json(self) -> dict[str, object]:
         return asdict(self)
@@ -44,7 +44,7 @@ class Requests:
         return seen
 
     def of(self, *calls: str) -> list[Seen]:
-        """Those of these calls: token, login, status, assign, remove, lookup and so on."""
+        """Those of these calls: token, login, status, assign, lookup, sim-assign and so on."""
         return [seen for seen in self._seen if seen.call in calls]
 
     def forget(self) -> None:

@@ -17,13 +17,15 @@ import orjson
 from aiohttp import web
 
 from licensesync.simulator.auth import Credentials
-from licensesync.simulator.calls import NAMING
+from licensesync.simulator.calls import NAMING, SIM_WRITES, Call
 from licensesync.simulator.control import PREFIX, Control
 from licensesync.simulator.exchange import Asked, Reply, devices_in
 from licensesync.simulator.mischief import ELSEWHERE
+from licensesync.simulator.post import Post
 from licensesync.simulator.quirks import CLOCK_OFF_BY, PAGE_SIZE, Quirks, Setting
 from licensesync.simulator.requests import Requests, Seen
 from licensesync.simulator.service import Service
+from licensesync.simulator.sim_requests import sims_named
 from licensesync.simulator.state import StateError, World
 
 DEFAULT_ACCOUNT = "0642233522-00001"
@@ -51,7 +53,7 @@ class SimulatorOptions:
 
 
 class Simulator:
-    """A running simulator. `world`, `requests` and `quirks` may be looked at and changed at any time."""
+    """A running simulator. `world`, `quirks`, `requests` and `callbacks` may be looked at and changed at any time."""
 
     def __init__(self, options: SimulatorOptions) -> None:
         self.seed = secrets.randbelow(2**32) if options.seed is None else options.seed
@@ -66,7 +68,9 @@ class Simulator:
         self.url = ""
         self._options = options
         self._service = Service(self.world, self.quirks, chance, options.credentials, options.clock())
-        self._control = Control(self.world, self.quirks, self.requests)
+        self.post = Post(self._service, self.quirks, options.clock)
+        self.callbacks = self.post.sent
+        self._control = Control(self.world, self.quirks, self.requests, self.callbacks)
 
     @property
     def accounts(self) -> list[str]:
@@ -88,10 +92,13 @@ class Simulator:
         body = await request.read()
         date = formatdate(self._options.clock() + self.quirks[CLOCK_OFF_BY], usegmt=True)
         if request.path.startswith(PREFIX) and request.path != ELSEWHERE:
+            self._service.settle(self._options.clock())
             return _response(self._control.answer(self._asked(request, body)), date)
         seen = self.requests.note(self._options.clock(), request.method, request.path_qs)
         arrived = time.monotonic()
         reply = self._reply(request, body, seen)
+        self.post.look()
+        await self.post.before_the_answer(reply.first)
         latency = self._options.latency - (time.monotonic() - arrived)
         if (pause := max(0.0, latency) + reply.delay) > 0:
             await asyncio.sleep(pause)
@@ -104,11 +111,17 @@ class Simulator:
         seen.call = call or ""
         seen.status = "lost" if reply.lost else reply.status
         seen.effect = reply.effect
-        seen.devices = devices_in(body) if call in NAMING else ()
+        seen.devices = _named(call, body)
         return reply
 
     def _asked(self, request: web.Request, body: bytes) -> Asked:
         return Asked(request.method, request.path, request.query, request.headers, body, self._options.clock())
+
+
+def _named(call: Call | None, body: bytes) -> tuple[str, ...]:
+    if call in SIM_WRITES:
+        return sims_named(body)
+    return devices_in(body) if call in NAMING else ()
 
 
 def _world(options: SimulatorOptions) -> World:
@@ -152,14 +165,15 @@ async def running(options: SimulatorOptions) -> AsyncIterator[Simulator]:
     application.router.add_route("*", "/{path:.*}", simulator.answer)
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=_PATIENCE)
     await runner.setup()
-    try:
-        site = web.TCPSite(runner, _LOOPBACK, options.port, backlog=1024)
-        await site.start()
-        simulator.listen_at(runner.addresses[0][1])
-        yield simulator
-    finally:
-        await runner.cleanup()
-        simulator.save()
+    async with simulator.post.opened():
+        try:
+            site = web.TCPSite(runner, _LOOPBACK, options.port, backlog=1024)
+            await site.start()
+            simulator.listen_at(runner.addresses[0][1])
+            yield simulator
+        finally:
+            await runner.cleanup()
+            simulator.save()
 
 
 async def serve(options: SimulatorOptions, stop_after: float | None = None) -> None:

@@ -8,13 +8,14 @@ import orjson
 
 from licensesync.simulator import refusals
 from licensesync.simulator.auth import Credentials, Gate
-from licensesync.simulator.calls import M2M, Call
+from licensesync.simulator.calls import M2M, SIM_WRITES, Call
 from licensesync.simulator.connectivity import Connectivity
 from licensesync.simulator.exchange import Asked, Reply, Route, json_reply, route_of
 from licensesync.simulator.fota import Fota
 from licensesync.simulator.mischief import Mischief
 from licensesync.simulator.quirks import Quirks
 from licensesync.simulator.refusals import Refusal
+from licensesync.simulator.sim_secure import SimSecure
 from licensesync.simulator.state import World
 
 
@@ -28,11 +29,17 @@ class Service:
         self._gate = Gate(quirks, chance, credentials)
         self._fota = Fota(world, quirks, chance, start)
         self._connectivity = Connectivity(world, quirks)
+        self.sim_secure = SimSecure(world, quirks, chance)
         self.mischief = Mischief(quirks, chance, self._gate)
+
+    def settle(self, now: float) -> None:
+        """What was due until now takes effect."""
+        self._world.settle(now)
+        self.sim_secure.settle(now)
 
     def answer(self, asked: Asked) -> tuple[Call | None, Reply]:
         """Which call it was, and its reply with all that went wrong on the way."""
-        self._world.settle(asked.now)
+        self.settle(asked.now)
         route = route_of(asked)
         try:
             if route is None or not self._fota.exists(route):
@@ -61,7 +68,8 @@ class Service:
             case call if call in M2M:
                 self._gate.check_bearer(asked.headers, "/m2m/v1", asked.now)
                 self._gate.use_session(asked.headers, asked.now)
-                return self._connectivity.answer(route, asked)
+                service = self.sim_secure if call in SIM_WRITES else self._connectivity
+                return service.answer(route, asked)
             case _:
                 self._gate.check_bearer(asked.headers, f"/fota/{route.version}", asked.now)
                 self._gate.check_session(asked.headers, asked.now)

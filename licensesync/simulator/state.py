@@ -199,7 +199,7 @@ class Account:
             "locked": sorted(self.locked),
             "upgraded": sorted(self.upgraded),
             "callbacks": {name: registration.as_json() for name, registration in self.callbacks.items()},
-            "skus": {name: sku.as_json() for name, sku in self.skus.items()},
+            "skus": {name: sku.as_json(name) for name, sku in self.skus.items()},
         }
 
 
@@ -239,7 +239,7 @@ class World:
 _LISTS = ("licensed", "known", "unknown", "locked", "upgraded")
 _TABLES = {
     "callbacks": '{"CarrierService": {"url": "https://callbacks.example.com/", "username": "", "password": ""}}',
-    "skus": '{"SIMSec-IoT": {"purchased": 9, "assigned": 7}}',
+    "skus": '{"SIMSec-IoT": {"purchased": 9, "assigned": 7, "licensed": [["IMEI", "ICCID"]]}}',
 }
 
 

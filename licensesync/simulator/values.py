@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from licensesync.simulator.addresses import is_loopback, is_url
 from licensesync.simulator.calls import WHERE, Call
 from licensesync.simulator.imeis import is_imei
 
@@ -113,9 +114,16 @@ def imeis(text: str) -> frozenset[str]:
 
 def address(text: str) -> str:
     """A URL, or nothing for `off`."""
-    if text == "off" or re.fullmatch(r"https?://\S+", text):
+    if text == "off" or is_url(text):
         return "" if text == "off" else text
     raise BadValueError("write a URL such as http://127.0.0.1:9/elsewhere, or off")
+
+
+def loopback(text: str) -> str:
+    """A URL on this machine, or nothing for `off`."""
+    if (url := address(text)) == "" or is_loopback(url):
+        return url
+    raise BadValueError("write a URL on this machine such as http://127.0.0.1:9/callbacks, or off")
 
 
 def choice(*words: str) -> Callable[[str], str]:

@@ -45,6 +45,10 @@ class Reader:
         """By how many seconds this machine's clock is ahead of the service's, by its last answer that has a time."""
         return self._transport.clock_skew
 
+    def keep_secret(self, *secrets: str) -> None:
+        """No message of this client holds these from now on."""
+        self._transport.keep_secret(*secrets)
+
     def redacted(self, words: str) -> str:
         """Words of the service, without anything that is secret here."""
         return self._transport.redacted(words)

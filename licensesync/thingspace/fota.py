@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime
 
 from licensesync.errors import ApiError, BatchRejected, IncompleteObservation, NoSuchResource, RequestRejected
 from licensesync.model import Action, Capacity, DeviceId, Observed, Outcome, Pool, Verb
-from licensesync.thingspace import fota_calls, fota_verdicts
+from licensesync.thingspace import batch_errors, fota_calls, fota_verdicts
 from licensesync.thingspace.client import Client, Reader
 from licensesync.thingspace.fota_calls import START, StatusForm, StatusPage, Subscription, VerdictRow
 from licensesync.thingspace.walk import (
@@ -153,6 +153,8 @@ class FotaLister(FotaReader):
 class FotaService(FotaReader):
     """Reads and changes the FOTA licenses of one account."""
 
+    largest_batch = 1000
+
     def __init__(  # noqa: PLR0913 - what differs from one account to the next, by name
         self,
         pool: Pool,
@@ -178,9 +180,9 @@ class FotaService(FotaReader):
         try:
             verdicts = await self._client.write(call)
         except ApiError as error:
-            if fota_verdicts.may_be_for_one_device(error):
+            if batch_errors.may_be_for_one_device(error):
                 raise BatchRejected(str(error)) from error
-            return [fota_verdicts.of_error(action, error, self._now()) for action in batch]
+            return [batch_errors.of_error(action, error, self._now()) for action in batch]
         told: dict[str, list[VerdictRow]] = defaultdict(list)
         for row in verdicts.device_list or []:
             told[row.deviceId].append(row)

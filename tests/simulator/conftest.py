@@ -1,4 +1,4 @@
-"""Starts a simulator for each test that wants one, and a guest who may be logged in."""
+"""Starts a simulator for each test that wants one, a guest who may be logged in, and a listener."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -9,6 +9,7 @@ import pytest
 
 from licensesync.simulator.server import SimulatorOptions, running
 from simulator.guest import Guest
+from simulator.listener import Listener, listening
 
 Visit = Callable[..., Awaitable[Guest]]
 
@@ -26,6 +27,12 @@ class Clock:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
+
+
+@pytest.fixture
+async def listener() -> AsyncIterator[Listener]:
+    async with listening() as listener:
+        yield listener
 
 
 @pytest.fixture

@@ -7,11 +7,21 @@ from typing import Any
 import aiohttp
 import orjson
 
+from licensesync.simulator.bought import Sim, Sku
 from licensesync.simulator.server import DEFAULT_ACCOUNT, Simulator
 
 ACCOUNT = DEFAULT_ACCOUNT
 BASIC = "Basic a2V5OnNlY3JldA=="  # key:secret
 A, B, C = "990000473475989", "990003425730535", "990007303425535"
+SIM_A, SIM_B, SIM_C = (
+    Sim(A, "89148000000800139708"),
+    Sim(B, "89148000000800139716"),
+    Sim(C, "89148000000800139724"),
+)
+SKU = "SIMSec-IoT"
+LICENSES = "/api/m2m/v1/devices/license/actions/assign"
+SUBSCRIPTIONS = "/api/m2m/v1/accounts/subscriptions/actions/list"
+CALLBACKS = f"/api/m2m/v1/callbacks/{ACCOUNT}"
 
 
 @dataclass(frozen=True)
@@ -78,6 +88,26 @@ class Guest:
     async def subscription(self, version: str = "v3") -> Answer:
         return await self.get(f"/api/fota/{version}/subscriptions/{ACCOUNT}")
 
+    async def sim_assign(self, *devices: Sim, sku: str = SKU) -> Answer:
+        return await self.post(LICENSES, sim_request(*devices, sku=sku))
+
+    async def sim_unassign(self, *devices: Sim, sku: str = SKU) -> Answer:
+        return await self.ask("DELETE", LICENSES, sim_request(*devices, sku=sku))
+
+    async def counts(self, sku: str = SKU) -> tuple[int, int, int]:
+        """What is told of a SKU: purchased, assigned, available."""
+        told = await self.post(SUBSCRIPTIONS, {"accountName": ACCOUNT, "skuNumber": sku})
+        (row,) = told.json["subscriptionList"]
+        return row["licensePurchased"], row["licenseAssigned"], row["licenseAvailable"]
+
+    async def is_called_back_at(self, url: str, **credentials: str) -> None:
+        await self.post(CALLBACKS, {"name": "CarrierService", "url": url, **credentials})
+
+    def buy(self, purchased: int, *licensed: Sim, sku: str = SKU, **more: Any) -> Sku:
+        """So many licenses of a SKU, some of them assigned."""
+        self.sim.world.accounts[ACCOUNT].skus[sku] = Sku(purchased, licensed=set(licensed), **more)
+        return self.sim.world.accounts[ACCOUNT].skus[sku]
+
     async def walk(self) -> list[str]:
         """Every device in the order of the pages, as a client that trusts the cursor reads them."""
         found, cursor = [], "0"
@@ -95,3 +125,12 @@ class Guest:
     @property
     def licensed(self) -> list[str]:
         return list(self.sim.world.accounts[ACCOUNT].licensed)
+
+
+def sim_request(*devices: Sim, sku: str = SKU) -> dict[str, Any]:
+    """The documented body of a request to assign or unassign."""
+    listed = [
+        {"deviceIds": [{"id": device.imei, "kind": "imei"}, {"id": device.iccid, "kind": "iccid"}]}
+        for device in devices
+    ]
+    return {"accountName": ACCOUNT, "skuNumber": sku, "devices": listed}

@@ -133,7 +133,9 @@ async def test_somebody_else_registers_below_sim_and_it_is_kept_in_the_file(tmp_
         world = (await guest.get("/_sim/world")).json
     kept = json.loads(state.read_text())["accounts"][ACCOUNT]
     assert kept["callbacks"] == {"CarrierService": {"url": OURS["url"], "username": "", "password": "in clear"}}
-    assert kept["skus"] == {"SIMSec-IoT": {"purchased": 9, "assigned": 0, "licenseType": "Flexible"}}
+    assert kept["skus"] == {
+        "SIMSec-IoT": {"purchased": 9, "assigned": 0, "licensed": [], "licenseType": "Flexible", "revocable": True}
+    }
     assert ['write {"url"' in wrong[0], 'write {"sku"' in wrong[1]] == [True, True]
     async with running(SimulatorOptions(kind=True, state=state)) as sim, aiohttp.ClientSession() as http:
         assert (await Guest(sim, http).get("/_sim/world")).json == world

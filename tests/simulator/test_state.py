@@ -9,7 +9,7 @@ from stdnum import luhn
 
 from licensesync.simulator.imeis import ImeiSet, imei_of
 from licensesync.simulator.state import StateError, World
-from simulator.guest import ACCOUNT, A, B, C
+from simulator.guest import ACCOUNT, SIM_A, SIM_B, A, B, C
 
 
 def test_generated_imeis_are_valid_and_ascend() -> None:
@@ -71,7 +71,22 @@ def test_a_world_survives_its_file() -> None:
                 "locked": [A],
                 "upgraded": [B],
                 "callbacks": {"CarrierService": {"url": "https://cb.example.com/", "username": "", "password": "p"}},
-                "skus": {"SIMSec-IoT": {"purchased": 9, "assigned": 7, "licenseType": "Flexible"}},
+                "skus": {
+                    "SIMSec-IoT": {
+                        "purchased": 9,
+                        "assigned": 7,
+                        "licensed": [list(SIM_A), list(SIM_B)],
+                        "licenseType": "Flexible",
+                        "revocable": True,
+                    },
+                    "SIMSec-IoT-Lt": {
+                        "purchased": 1,
+                        "assigned": 0,
+                        "licensed": [],
+                        "licenseType": "Lifetime",
+                        "revocable": False,
+                    },
+                },
             }
         }
     }
@@ -93,6 +108,15 @@ def test_a_world_survives_its_file() -> None:
         ({"accounts": {ACCOUNT: {"total": 1, "licensed": [int(A)]}}}, "is not an IMEI; write 14 to 16 digits"),
         ({"accounts": {ACCOUNT: {"total": 1, "skus": []}}}, f"{ACCOUNT}: skus is of another form; write"),
         ({"accounts": {ACCOUNT: {"total": 1, "skus": {"S": {"purchased": 1, "assigned": 2}}}}}, "skus is of another"),
+        (
+            {
+                "accounts": {
+                    ACCOUNT: {"total": 1, "skus": {"S": {"purchased": 1, "licensed": [list(SIM_A), list(SIM_B)]}}}
+                }
+            },
+            "skus is of another",
+        ),
+        ({"accounts": {ACCOUNT: {"total": 1, "skus": {"S": {"purchased": 1, "licensed": [A]}}}}}, "skus is of another"),
         ({"accounts": {ACCOUNT: {"total": 1, "callbacks": {"S": {"url": 5}}}}}, "callbacks is of another form; write"),
         (
             {"accounts": {ACCOUNT: {"total": 1, "licensed": [A, B]}}},

@@ -1,76 +1,19 @@
 """Verizon's own SDK speaks with the simulator: an independent witness that it speaks the documented protocol."""
 
-import json
-import subprocess
-import sys
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
 from apimatic_core.utilities.api_helper import ApiHelper
-from verizon.configuration import Configuration, Environment
 from verizon.exceptions.api_exception import APIException
 from verizon.exceptions.fota_v3_result_exception import FotaV3ResultException
-from verizon.http.auth.thingspace_oauth import ThingspaceOauthCredentials
-from verizon.http.auth.vz_m2m_token import VZM2mTokenCredentials
 from verizon.models.device_imei import DeviceIMEI
-from verizon.models.log_in_request import LogInRequest
 from verizon.models.v3_license_imei import V3LicenseIMEI
-from verizon.verizon_client import VerizonClient
+
+from witness.witnesses import ACCOUNT, Start
 
 pytestmark = pytest.mark.witness
 
-ACCOUNT = "0642233522-00001"
 A, B = "990000473475989", "990003425730535"
-_PROGRAM = "import typer; from licensesync.cli.simulate import simulate; typer.run(simulate)"
-_PRODUCTION = "https://thingspace.verizon.com"
-
-Start = Callable[..., "Witness"]
-
-
-class Witness:
-    """The SDK, logged in at one simulator."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        oauth = ThingspaceOauthCredentials("key", "secret")
-        outside = VerizonClient(thingspace_oauth_credentials=oauth)
-        login = LogInRequest(username="user", password="password")
-        session = outside.session_management.start_connectivity_management_session(login).body.session_token
-        self.client = VerizonClient(
-            thingspace_oauth_credentials=oauth, vz_m2m_token_credentials=VZM2mTokenCredentials(session)
-        )
-        self.licenses = self.client.software_management_licenses_v3
-
-    def switch(self, **quirks: str) -> None:
-        body = json.dumps({name.replace("_", "-"): value for name, value in quirks.items()}).encode()
-        urllib.request.urlopen(f"{self.url}/_sim/quirks", body).close()  # noqa: S310 - loopback
-
-    def licensed(self) -> list[str]:
-        with urllib.request.urlopen(f"{self.url}/_sim/world") as world:  # noqa: S310 - loopback
-            devices: list[str] = json.loads(world.read())["accounts"][ACCOUNT]["licensed"]
-            return devices
-
-
-@pytest.fixture
-def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
-    """Starts a kind simulator as a program and points the SDK at it."""
-    with ExitStack() as stack:
-
-        def begin(*arguments: str) -> Witness:
-            command = [sys.executable, "-c", _PROGRAM, "--kind", "--quirk", "profile=sdk-v3", *arguments]
-            program = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE))
-            stack.callback(program.kill)
-            assert program.stdout is not None
-            url = json.loads(program.stdout.readline())["url"]
-            production = Configuration.environments[Environment.PRODUCTION]
-            here = {server: base.replace(_PRODUCTION, url) for server, base in production.items()}
-            monkeypatch.setitem(Configuration.environments, Environment.PRODUCTION, here)
-            return Witness(url)
-
-        yield begin
 
 
 def rows(answer: Any) -> dict[str, Any]:

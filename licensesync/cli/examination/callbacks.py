@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
+from licensesync.cli.examination import listener
 from licensesync.cli.examination.told import failed
-from licensesync.composition import READERS
-from licensesync.errors import ApiError
+from licensesync.credentials import CallbackCredentials, callback_credentials
+from licensesync.errors import ApiError, CredentialsError
 from licensesync.model import Check, Product
 from licensesync.settings import Callbacks, Settings
 from licensesync.thingspace import callback_calls
@@ -16,17 +18,34 @@ from licensesync.thingspace.client import Reader
 
 CALLBACKS: Final = "callbacks"
 ADDRESS: Final = "callbacks address"
+LISTEN: Final = "callbacks listen"
 PORTS: Final = frozenset({80, 443, *range(9001, 9007), *range(28200, 28221), *range(50551, 50560)})
 """To which ThingSpace sends callbacks, as it documents."""
 
 NOT_NEEDED: Final = Check.ok(CALLBACKS, f"not needed, as no pool is {Product.SIM_SECURE}")
 
 
-async def checks(found: Settings, reader: Reader) -> list[Check]:
+async def checks(found: Settings, environ: Mapping[str, str], reader: Reader) -> list[Check]:
     """One for the address, and one for each account that needs callbacks."""
     if found.callbacks is None or not (accounts := _accounts(found)):
         return [NOT_NEEDED]
-    return [address(found.callbacks), *[await _checked(account, found.callbacks, reader) for account in accounts]]
+    who = _who(environ)
+    checked = [await _checked(account, found.callbacks, who, reader) for account in accounts]
+    return [address(found.callbacks), *checked]
+
+
+def listeners(found: Settings) -> list[Check]:
+    """Where callbacks are to be heard: the address is free, or it is our service that is there."""
+    if found.callbacks is None or not _accounts(found):
+        return []
+    return [listener.checked(found.callbacks.listen, LISTEN, tls=found.callbacks.tls is not None)]
+
+
+def _who(environ: Mapping[str, str]) -> CallbackCredentials | None:
+    try:
+        return callback_credentials(environ)
+    except (CredentialsError, OSError):  # which is told by another check
+        return None
 
 
 def not_asked(found: Settings) -> list[Check]:
@@ -50,7 +69,7 @@ def _accounts(found: Settings) -> list[str]:
     return list(dict.fromkeys(p.account for p in found.pools.values() if p.product is Product.SIM_SECURE))
 
 
-async def _checked(account: str, wanted: Callbacks, reader: Reader) -> Check:
+async def _checked(account: str, wanted: Callbacks, who: CallbackCredentials | None, reader: Reader) -> Check:
     check = f"{CALLBACKS} {account}"
     try:
         told = await reader.read(callback_calls.registrations(account))
@@ -59,9 +78,12 @@ async def _checked(account: str, wanted: Callbacks, reader: Reader) -> Check:
     registered = callback_calls.of_service(told)
     if registered is None:
         return _missing(check, wanted)
-    if registered.url.rstrip("/") == wanted.public_url.rstrip("/"):
-        return Check.ok(check, f"registered for {registered.host}, as callbacks.public_url says")
-    return _of_others(check, registered)
+    if not registered.leads_to(wanted.public_url):
+        return _of_others(check, registered)
+    if who and not registered.sends_along(who.username, who.password):
+        found = f"registered for {registered.host}, but with another name or password than the credentials here"
+        return Check.warning(check, found, "start licensesync serve, which renews it, or mend the credentials")
+    return Check.ok(check, f"registered for {registered.host}, as callbacks.public_url says")
 
 
 def _missing(check: str, wanted: Callbacks) -> Check:
@@ -70,11 +92,7 @@ def _missing(check: str, wanted: Callbacks) -> Check:
     if not wanted.register:
         do = "register callbacks.public_url for CarrierService, or write register: true"
         return Check.problem(check, found, do)
-    if Product.SIM_SECURE in READERS:
-        return Check.warning(check, found, "start licensesync serve, which registers callbacks.public_url")
-    return Check.warning(
-        check, found, f"nothing yet: serve registers it once a version of licensesync carries out {Product.SIM_SECURE}"
-    )
+    return Check.warning(check, found, "start licensesync serve, which registers callbacks.public_url")
 
 
 def _of_others(check: str, registered: Registration) -> Check:
@@ -83,5 +101,6 @@ def _of_others(check: str, registered: Registration) -> Check:
     return Check.problem(
         check,
         f"they go to {host}, by an address that is not callbacks.public_url",
-        "if that is yours, write it as callbacks.public_url; else agree with its owner: an account has but one address",
+        "if that is yours, write it as callbacks.public_url; else agree with its owner, as an account has but one "
+        "address, and write take_over: true below callbacks",
     )

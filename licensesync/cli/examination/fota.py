@@ -10,7 +10,7 @@ from licensesync.composition import status_form
 from licensesync.errors import ApiError, IncompleteObservation, LicenseSyncError, RequestRejected
 from licensesync.model import Capacity, Check, Pool
 from licensesync.render.words import counted
-from licensesync.settings import ThingSpace
+from licensesync.settings import Settings, ThingSpace
 from licensesync.thingspace import fota_calls
 from licensesync.thingspace.client import Reader
 from licensesync.thingspace.fota import FotaReader
@@ -19,9 +19,9 @@ from licensesync.thingspace.fota_calls import BY_EVENT, MONTHLY, Subscription
 KNOWN: Final = (MONTHLY, BY_EVENT)
 
 
-async def examined(pool: Pool, reader: Reader, thingspace: ThingSpace) -> Sequence[Check]:
+async def examined(pool: Pool, reader: Reader, found: Settings) -> Sequence[Check]:
     """The account by the first page of its list, then its subscription."""
-    listed = await _listed(pool, reader, thingspace)
+    listed = await _listed(pool, reader, found.thingspace)
     bought = await _bought(pool, reader)
     billed_by_event = isinstance(bought, Subscription) and bought.by_event_only
     if billed_by_event and isinstance(listed, RequestRejected):

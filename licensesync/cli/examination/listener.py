@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import ssl
 from contextlib import closing
 from typing import Final
 
@@ -13,32 +14,49 @@ LISTEN: Final = "listen"
 PATIENCE: Final = 2.0
 
 
-def checked(address: Address | None) -> Check:
+def checked(address: Address | None, check: str = LISTEN, *, tls: bool = False) -> Check:
     """By asking who is there: to take the address for a moment would be in the way of a service that starts."""
     if address is None:
-        return Check.ok(LISTEN, "off")
+        return Check.ok(check, "off")
     try:
-        server = _who_answers(address)
+        server = _who_answers(address, tls=tls)
     except ConnectionRefusedError:
-        return Check.ok(LISTEN, f"{address} is free")
+        return Check.ok(check, f"{address} is free")
     except TimeoutError:
         return Check.warning(
-            LISTEN,
+            check,
             f"what is at {address} does not answer within {PATIENCE:g} s",
-            "see the log of the service if it is there, or else write another address at listen:",
+            f"see the log of the service if it is there, or else write another address at {_setting(check)}:",
         )
     except (http.client.HTTPException, ConnectionError):
         server = ""
     except OSError as error:
-        return Check.warning(LISTEN, f"{address}: {error.strerror}", "write an address of this machine at listen:")
+        return Check.warning(
+            check, f"{address}: {error.strerror}", f"write an address of this machine at {_setting(check)}:"
+        )
     if server.startswith("licensesync"):
-        return Check.ok(LISTEN, f"licensesync serve answers at {address}")
+        return Check.ok(check, f"licensesync serve answers at {address}")
     return Check.warning(
-        LISTEN, f"something else than licensesync is at {address}", "end it, or write another address at listen:"
+        check,
+        f"something else than licensesync is at {address}",
+        f"end it, or write another address at {_setting(check)}:",
     )
 
 
-def _who_answers(address: Address) -> str:
-    with closing(http.client.HTTPConnection(address.host, address.port, timeout=PATIENCE)) as connection:
+def _setting(check: str) -> str:
+    """The setting that the check is about."""
+    return check.replace(" ", ".")
+
+
+def _who_answers(address: Address, *, tls: bool) -> str:
+    """By the word of the server; whose certificate it has is no matter here."""
+    with closing(_connection(address, tls=tls)) as connection:
         connection.request("GET", "/healthz")
         return connection.getresponse().getheader("Server", "")
+
+
+def _connection(address: Address, *, tls: bool) -> http.client.HTTPConnection:
+    if not tls:
+        return http.client.HTTPConnection(address.host, address.port, timeout=PATIENCE)
+    context = ssl._create_unverified_context()  # noqa: S323, SLF001 - nothing is told to whoever is there
+    return http.client.HTTPSConnection(address.host, address.port, timeout=PATIENCE, context=context)

@@ -13,14 +13,14 @@ from licensesync.cli.examination.told import NO_SETTINGS, failed, with_advice
 from licensesync.credentials import Credentials, credentials
 from licensesync.errors import ApiError, CredentialsError, LedgerError, LicenseSyncError
 from licensesync.model import Check, Pool, Product, Result
-from licensesync.settings import Settings, ThingSpace
+from licensesync.settings import Settings
 from licensesync.thingspace.client import Reader
 
 LOGIN: Final = "login"
 CLOCK: Final = "clock"
 SOON_OFF, FAR_OFF = 60, 300  # seconds
 
-EXAMINERS: Mapping[Product, Callable[[Pool, Reader, ThingSpace], Awaitable[Sequence[Check]]]] = {
+EXAMINERS: Mapping[Product, Callable[[Pool, Reader, Settings], Awaitable[Sequence[Check]]]] = {
     Product.FOTA: fota.examined,
     Product.SIM_SECURE: sim_secure.examined,
 }
@@ -30,7 +30,8 @@ EXAMINERS: Mapping[Product, Callable[[Pool, Reader, ThingSpace], Awaitable[Seque
 def checks(found: Settings | None, environ: Mapping[str, str]) -> list[Check]:
     if found is None:
         return [Check.skipped(name, NO_SETTINGS) for name in (connection.CONNECTION, LOGIN, CLOCK)]
-    return [listener.checked(found.listen), *asyncio.run(_reached(found, environ))]
+    addresses = [listener.checked(found.listen), *callbacks.listeners(found)]
+    return [*addresses, *asyncio.run(_reached(found, environ))]
 
 
 async def _reached(found: Settings, environ: Mapping[str, str]) -> list[Check]:
@@ -41,17 +42,17 @@ async def _reached(found: Settings, environ: Mapping[str, str]) -> list[Check]:
         given = credentials(environ)
     except (CredentialsError, OSError):
         return [way, *_not_asked(found, Check.skipped(LOGIN, "a credential is missing or not usable"), None)]
-    return [way, *await _asked(found, given)]
+    return [way, *await _asked(found, given, environ)]
 
 
-async def _asked(found: Settings, given: Credentials) -> list[Check]:
+async def _asked(found: Settings, given: Credentials, environ: Mapping[str, str]) -> list[Check]:
     try:
         async with composition.examiner(found, given) as reader:
             login = await _login(reader)
             if login.result is not Result.OK:
                 return _not_asked(found, login, reader.clock_skew)
-            pools = [await EXAMINERS[each.product](each, reader, found.thingspace) for each in found.pools.values()]
-            return [login, *chain(*pools), *await callbacks.checks(found, reader), clock(reader.clock_skew)]
+            pools = [await EXAMINERS[each.product](each, reader, found) for each in found.pools.values()]
+            return [login, *chain(*pools), *await callbacks.checks(found, environ, reader), clock(reader.clock_skew)]
     except LicenseSyncError as error:
         return _not_asked(found, with_advice(LOGIN, error), None)
 

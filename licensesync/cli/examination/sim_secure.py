@@ -2,34 +2,50 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from licensesync.cli.examination.told import NONE_FREE, failed
-from licensesync.composition import READERS
-from licensesync.errors import ApiError
+from licensesync.errors import ApiError, IncompleteObservation, LedgerError
 from licensesync.model import Check, Pool
-from licensesync.settings import ThingSpace
+from licensesync.render.words import counted
+from licensesync.settings import Settings
 from licensesync.thingspace import sim_secure_calls
 from licensesync.thingspace.client import Reader
+from licensesync.thingspace.sim_secure import capacity_of, disagreement
 from licensesync.thingspace.sim_secure_calls import SkuCounts, Subscriptions
 
 
-async def examined(pool: Pool, reader: Reader, thingspace: ThingSpace) -> Sequence[Check]:
-    """The account and its subscription, by one call that tells of both."""
-    del thingspace
+async def examined(pool: Pool, reader: Reader, found: Settings) -> Sequence[Check]:
+    """The account and its subscription, by one call that tells of both; beside it what the ledger knows."""
     account, subscription = f"account {pool.name}", f"subscription {pool.name}"
     try:
         told = await reader.read(sim_secure_calls.subscriptions(pool.account))
     except ApiError as error:
         return failed(account, error), Check.skipped(subscription, "the account did not tell")
-    return _account(account, pool), _subscription(subscription, pool, told)
+    return _account(account, pool, told, found), _subscription(subscription, pool, told)
 
 
-def _account(check: str, pool: Pool) -> Check:
-    if pool.product in READERS:
+def _account(check: str, pool: Pool, told: Subscriptions, found: Settings) -> Check:
+    """Whether those who are known to hold a license are as many as the service counts."""
+    from licensesync.ledger import holders
+
+    counts = told.of(pool.sku)
+    if counts is None:
         return Check.ok(check, f"{pool.account} answers")
-    found = f"{pool.account} answers, but this version of licensesync cannot read {pool.product} pools yet"
-    return Check.warning(check, found, "leave the pool out of plan and apply with --pool")
+    try:
+        known = holders.look_up(found.ledger_path(os.environ), pool)
+        doubt = disagreement(pool, known, capacity_of(counts))
+    except (IncompleteObservation, LedgerError) as error:
+        return Check.warning(check, str(error), "nothing is planned for this pool until that is known")
+    if doubt:
+        what, _, do = doubt.partition("; ")
+        return Check.warning(check, what, do)
+    doubtful = f", {counted(len(known.doubtful), 'open request')}" if known.doubtful else ""
+    others = f", {known.others} of others" if known.others else ""
+    return Check.ok(
+        check, f"{pool.account}: {counted(len(known.holders), 'holder')} known{doubtful}{others}, as it counts"
+    )
 
 
 def _subscription(check: str, pool: Pool, told: Subscriptions) -> Check:

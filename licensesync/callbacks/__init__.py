@@ -1,0 +1,1 @@
+"""The way in: what ThingSpace tells of its own accord."""

@@ -1,0 +1,145 @@
+"""Who holds licenses that the service does not list: known by what became of all that was asked for, and by import."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Select, bindparam, delete, func, select
+from sqlalchemy.dialects.sqlite import insert
+
+from licensesync.ledger import database, earlier
+from licensesync.ledger.earlier import Earlier
+from licensesync.ledger.schema import found_holders, holders, outcomes, pool_runs, runs
+from licensesync.model import DeviceId, Imei, Outcome, OutcomeKind, OutcomeReason, Pool, Remembered, Verb, imei_of
+
+
+def look_up(path: Path, pool: Pool) -> Remembered:
+    """Who holds licenses of a pool, as far as a ledger that need not be there yet knows. Raises LedgerError."""
+    with database.read(path) as connection:
+        return remembered(connection, pool) if connection else Remembered(others=pool.others)
+
+
+def remembered(connection: Connection, pool: Pool) -> Remembered:
+    """Who holds licenses of a pool, of which devices that cannot be told, how many licenses are left to others."""
+    found = select(func.count()).where(found_holders.c.licenses == pool.licenses, found_holders.c.others == pool.others)
+    return Remembered(
+        holders=_of(connection, pool),
+        doubtful=frozenset(
+            pool.product.identify(Imei(row.device), row.iccid) for row in connection.execute(_open_actions(pool))
+        ),
+        others=max(0, pool.others - connection.execute(found).scalar_one()),
+    )
+
+
+def since(path: Path, pool: Pool) -> dict[DeviceId, datetime]:
+    """Since when devices hold licenses of a pool, where that is recorded. Raises LedgerError."""
+    query = select(holders).where(holders.c.licenses == pool.licenses, holders.c.since.is_not(None))
+    with database.read(path) as connection:
+        return {row.device: row.since for row in connection.execute(query)} if connection else {}
+
+
+def replace_all(connection: Connection, pool: Pool, devices: Collection[DeviceId]) -> tuple[int, int]:
+    """These devices hold the licenses of a pool from now on, and none else but others; how many came and went."""
+    before = _of(connection, pool)
+    now = frozenset(devices)
+    _drop(connection, pool, sorted(before - now))
+    _add(connection, pool, sorted(now - before), None)
+    connection.execute(delete(found_holders).where(found_holders.c.licenses == pool.licenses))
+    return len(now - before), len(before - now)
+
+
+def follow(connection: Connection, pool: Pool, pool_run: int, settled: Sequence[Outcome]) -> list[Earlier]:
+    """What outcomes of actions that `pool_run` has sent mean for who holds a license.
+
+    The value is what they say of earlier actions for the same devices that were left open: they are settled, too.
+    """
+    told = {outcome.action.device: outcome for outcome in settled if outcome.kind is OutcomeKind.DONE}
+    if not told:
+        return []
+    before = _left_open(connection, pool, pool_run, list(told))
+    closed = [_in_the_light_of(each, told[each.device]) for each in before]
+    earlier.settle(connection, closed)
+    _keep_found(connection, pool, told.values(), {each.device for each in before if each.verb is Verb.ASSIGN})
+    for outcome in told.values():
+        if outcome.action.verb is Verb.ASSIGN:
+            _add(connection, pool, [outcome.action.device], outcome.at)
+    _drop(connection, pool, [device for device, outcome in told.items() if outcome.action.verb is Verb.REMOVE])
+    return closed
+
+
+def _keep_found(
+    connection: Connection, pool: Pool, told: Collection[Outcome], asked_before: Collection[DeviceId]
+) -> None:
+    """Who had a license already that we never asked for was one of the others, and is counted once."""
+    if not pool.others:
+        return
+    stale = found_holders.c.licenses == pool.licenses, found_holders.c.others != pool.others
+    connection.execute(delete(found_holders).where(*stale))
+    for outcome in told:
+        device = outcome.action.device
+        is_news = outcome.reason is OutcomeReason.ALREADY and outcome.action.verb is Verb.ASSIGN
+        if is_news and device not in asked_before and not _holds(connection, pool, device):
+            row = {"licenses": pool.licenses, "device": device, "others": pool.others}
+            connection.execute(insert(found_holders).values(row).on_conflict_do_nothing())
+
+
+def _in_the_light_of(before: Earlier, outcome: Outcome) -> Earlier:
+    """What became of an earlier action, now that the service has said whether it had changed anything."""
+    asked_to_hold = outcome.action.verb is Verb.ASSIGN
+    held_before = asked_to_hold is (outcome.reason is OutcomeReason.ALREADY)
+    fulfilled = held_before is (before.verb is Verb.ASSIGN)
+    if fulfilled:
+        return replace(before, outcome=replace(before.outcome, kind=OutcomeKind.DONE, retry_at=None))
+    failed, why = OutcomeKind.FAILED, OutcomeReason.NO_EFFECT
+    return replace(before, outcome=replace(before.outcome, kind=failed, reason=why, retry_at=None))
+
+
+def _of(connection: Connection, pool: Pool) -> frozenset[DeviceId]:
+    query = select(holders.c.device).where(holders.c.licenses == pool.licenses)
+    return frozenset(connection.execute(query).scalars())
+
+
+def _holds(connection: Connection, pool: Pool, device: DeviceId) -> bool:
+    query = select(holders.c.device).where(holders.c.licenses == pool.licenses, holders.c.device == device)
+    return connection.execute(query).first() is not None
+
+
+def _add(connection: Connection, pool: Pool, devices: Collection[DeviceId], at: datetime | None) -> None:
+    if devices:
+        rows = [{"licenses": pool.licenses, "device": device, "since": at} for device in devices]
+        connection.execute(insert(holders).on_conflict_do_nothing(), rows)
+
+
+def _drop(connection: Connection, pool: Pool, devices: Collection[DeviceId]) -> None:
+    if devices:
+        gone = holders.c.licenses == pool.licenses, holders.c.device == bindparam("gone")
+        connection.execute(delete(holders).where(*gone), [{"gone": device} for device in devices])
+
+
+def _open_actions(pool: Pool) -> Select[Any]:
+    return (
+        select(outcomes.c.device, outcomes.c.iccid)
+        .join(pool_runs, outcomes.c.pool_run_id == pool_runs.c.id)
+        .where(pool_runs.c.licenses == pool.licenses, earlier.IN_INDEX, outcomes.c.outcome.in_(earlier.OPEN))
+    )
+
+
+def _left_open(connection: Connection, pool: Pool, pool_run: int, devices: Sequence[DeviceId]) -> list[Earlier]:
+    """The actions for these devices that were sent before, and whose end is not known."""
+    rows = connection.execute(
+        select(outcomes, runs.c.run)
+        .join(pool_runs, outcomes.c.pool_run_id == pool_runs.c.id)
+        .join(runs, pool_runs.c.run_id == runs.c.id)
+        .where(
+            outcomes.c.device.in_([imei_of(device) for device in devices]),
+            outcomes.c.outcome.in_(earlier.OPEN),
+            outcomes.c.pool_run_id < pool_run,
+            pool_runs.c.licenses == pool.licenses,
+        )
+    )
+    left = [earlier.of_row(row, pool) for row in rows]
+    return [each for each in left if each.device in set(devices)]
