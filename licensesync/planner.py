@@ -87,7 +87,7 @@ def _assignments(
 ) -> tuple[list[Action], list[Held]]:
     """What is assigned within what is free, and what of the rest waits for this plan's removals or for licenses.
 
-    Who was promised a license and is asked for again needs no other.
+    `free` are those that nobody was promised. Who was promised one and is asked for again needs no other.
     """
     again: list[Action] = []
     eligible: list[Action] = []
@@ -100,6 +100,8 @@ def _assignments(
             waiting.append(held)
         else:
             (again if device in doubtful else eligible).append(action)
+    again, too_many = again[: observed.capacity.free], again[observed.capacity.free :]
+    waiting += [Held(action, HeldReason.NO_CAPACITY) for action in too_many]
     waiting += [Held(action, HeldReason.AWAITING_REMOVALS) for action in eligible[free : free + removals]]
     waiting += [Held(action, HeldReason.NO_CAPACITY) for action in eligible[free + removals :]]
     return [*again, *eligible[:free]], waiting

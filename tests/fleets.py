@@ -26,6 +26,8 @@ CREDENTIALS = {
     "THINGSPACE_PASSWORD": "password-1e2d3c",
 }
 
+CALLBACK_CREDENTIALS = {"CALLBACK_USERNAME": "callback-user-2c9d", "CALLBACK_PASSWORD": "callback-password-7e1f"}
+
 
 def some_of(worlds: Iterable[Any], always: int) -> list[Any]:
     """The first few for every run of the tests, the others for `pytest -m exhaustive`."""

@@ -6,12 +6,13 @@ from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from fleets import CREDENTIALS
+from fleets import CALLBACK_CREDENTIALS, CREDENTIALS
 
 SECRETS = tuple(
     secret.encode()
     for secret in (
         *CREDENTIALS.values(),
+        *CALLBACK_CREDENTIALS.values(),
         b64encode(f"{CREDENTIALS['THINGSPACE_KEY']}:{CREDENTIALS['THINGSPACE_SECRET']}".encode()).decode(),
     )
 )

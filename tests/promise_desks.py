@@ -14,7 +14,7 @@ from typing import Any
 
 import aiohttp
 from desks import CREDENTIALS, Done, Silence
-from fleets import ACCOUNT, imeis
+from fleets import ACCOUNT, CALLBACK_CREDENTIALS, imeis
 
 from licensesync import reconcile
 from licensesync.callbacks.desk import Desk, Received, Reception
@@ -61,7 +61,7 @@ from licensesync.values import Address
 
 SKU = "SIMSec-IoT"
 PATIENCE = 10.0
-SECRET = CallbackCredentials("callback-user-2c9d", "callback-password-7e1f")
+SECRET = CallbackCredentials(*CALLBACK_CREDENTIALS.values())
 
 
 def sims(start: int, end: int) -> list[DeviceId]:

@@ -30,7 +30,7 @@ def asked(plan: Plan) -> list[str]:
 def open_requests(desk: Desk) -> int:
     with database.read(desk.ledger) as connection:
         assert connection is not None
-        return history.open_requests(connection, POOL)
+        return history.open_requests(connection, POOL)[0]
 
 
 # --- what the service rejects and tries again by itself

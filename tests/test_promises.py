@@ -144,6 +144,30 @@ async def test_a_lost_callback_leaves_an_unknown_promise_that_asking_again_settl
         await in_step(desk, [A])
 
 
+async def test_where_no_license_is_left_to_ask_with_the_counts_tell_that_an_assignment_was_done() -> None:
+    async with promise_desk(purchased=2, others=1, quirks={"callback_lost": "on"}, patience=0.2) as desk:
+        await desk.run([A])
+        await desk.becomes(lambda: bool(desk.heard.late))
+        again = await desk.run([A, B])
+        assert again.pool.outcomes == ()
+        assert [(each.action.device, each.reason) for each in again.pool.held] == [(B, HeldReason.NO_CAPACITY)]
+        assert desk.ends(A) == [("assign", "done", "no-callback")]
+        assert desk.known.holders == {A}
+
+
+async def test_where_no_license_is_left_an_assignment_that_had_no_effect_waits_like_any_other() -> None:
+    async with promise_desk(purchased=2, others=1, quirks={"lost_before_effect": "1x@sim-assign"}) as desk:
+        await desk.run([A])
+        desk.sku.purchased = 1
+        again = await desk.run([A])
+        assert again.pool.outcomes == ()
+        assert [(each.action.device, each.reason) for each in again.pool.held] == [(A, HeldReason.NO_CAPACITY)]
+        desk.sku.purchased = 2
+        await desk.run([A])
+        await desk.is_settled()
+        await in_step(desk, [A])
+
+
 async def test_a_removal_without_a_callback_is_asked_for_again_and_an_assignment_tells_when_it_is_wanted_again() -> (
     None
 ):

@@ -165,6 +165,7 @@ def test_the_document_is_what_the_contract_says() -> None:
                 "waiting": 2,
                 "quarantined": 3,
                 "open_requests": 1,
+                "unknown": 0,
                 "refusal": {
                     "rule": "percent",
                     "setting": 10,
@@ -198,6 +199,7 @@ def test_a_pool_that_no_run_has_reached_has_nulls_and_zeros() -> None:
                 "waiting": 0,
                 "quarantined": 0,
                 "open_requests": 0,
+                "unknown": 0,
                 "refusal": None,
                 "next_attempt": None,
             }

@@ -89,7 +89,7 @@ class OfPools:
         self.quarantined = rack.gauge("quarantined_devices", "Devices that the ledger holds in quarantine.", "pool")
         self.open_requests = rack.gauge(
             "open_requests",
-            "Actions whose end is not known: in flight, pending or unknown, as the ledger says.",
+            "Devices for which something was asked whose end is not known: in flight, pending or unknown.",
             "pool",
         )
 

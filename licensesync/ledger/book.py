@@ -13,7 +13,7 @@ from pathlib import Path
 from sqlalchemy import Connection, and_, bindparam, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_or
 
-from licensesync.ledger import approvals, database, earlier, failures, memory, pruning, settling
+from licensesync.ledger import approvals, database, earlier, failures, holders, memory, pruning, settling
 from licensesync.ledger.earlier import Earlier
 from licensesync.ledger.failures import Mark
 from licensesync.ledger.schema import applied, managed, outcomes, pool_runs, refusals, runs
@@ -93,6 +93,8 @@ class Book:
             proved = [each.outcome for each in changed]
             failures.forgive(self.connection, pool, proved)
             approvals.strike_off(self.connection, pool, proved)
+            if not pool.product.is_listed:
+                holders.keep_proved(self.connection, pool, proved)
         return changed
 
     def recall(self, pool: Pool, observed: Observed, mark: Mark) -> Memory:

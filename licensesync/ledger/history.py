@@ -89,15 +89,19 @@ def _left(connection: Connection, row: Row[Any]) -> Capacity | None:
     return Capacity(row.total, min(max(0, assigned), row.total))
 
 
-def open_requests(connection: Connection, pool: Pool) -> int:
-    """How many actions the service was asked for whose end is not known: in flight, unknown or pending."""
+def open_requests(connection: Connection, pool: Pool) -> tuple[int, int]:
+    """For how many devices something was asked whose end is not known, and for how many of them nobody is to tell it.
+
+    That is what is in flight or unknown; what is pending is to be told.
+    """
     query = (
-        select(func.count())
-        .select_from(outcomes)
+        select(outcomes.c.device, outcomes.c.iccid, func.max(outcomes.c.outcome == OutcomeKind.PENDING).label("told"))
         .join(pool_runs, outcomes.c.pool_run_id == pool_runs.c.id)
         .where(pool_runs.c.licenses == pool.licenses, earlier.IN_INDEX, outcomes.c.outcome.in_(earlier.OPEN))
+        .group_by(outcomes.c.device, outcomes.c.iccid)
     )
-    return connection.execute(query).scalar_one()
+    rows = connection.execute(query).all()
+    return len(rows), sum(not row.told for row in rows)
 
 
 def quarantined(connection: Connection, pools: Mapping[str, Pool], now: datetime) -> list[QuarantineRecord]:

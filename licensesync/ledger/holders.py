@@ -26,11 +26,12 @@ def look_up(path: Path, pool: Pool) -> Remembered:
 def remembered(connection: Connection, pool: Pool) -> Remembered:
     """Who holds licenses of a pool, of which devices that cannot be told, how many licenses are left to others."""
     found = select(func.count()).where(found_holders.c.licenses == pool.licenses, found_holders.c.others == pool.others)
+    known_as = pool.product.identify
+    rows = connection.execute(_open_actions(pool)).all()
     return Remembered(
         holders=_of(connection, pool),
-        doubtful=frozenset(
-            pool.product.identify(Imei(row.device), row.iccid) for row in connection.execute(_open_actions(pool))
-        ),
+        doubtful=frozenset(known_as(Imei(row.device), row.iccid) for row in rows),
+        promised=frozenset(known_as(Imei(row.device), row.iccid) for row in rows if row.outcome == OutcomeKind.PENDING),
         others=max(0, pool.others - connection.execute(found).scalar_one()),
     )
 
@@ -50,6 +51,13 @@ def replace_all(connection: Connection, pool: Pool, devices: Collection[DeviceId
     _add(connection, pool, sorted(now - before), None)
     connection.execute(delete(found_holders).where(found_holders.c.licenses == pool.licenses))
     return len(now - before), len(before - now)
+
+
+def keep_proved(connection: Connection, pool: Pool, proved: Sequence[Outcome]) -> None:
+    """A reading has shown that these assignments were done."""
+    for outcome in proved:
+        if outcome.kind is OutcomeKind.DONE and outcome.action.verb is Verb.ASSIGN:
+            _add(connection, pool, [outcome.action.device], outcome.at)
 
 
 def follow(connection: Connection, pool: Pool, pool_run: int, settled: Sequence[Outcome]) -> list[Earlier]:
@@ -122,7 +130,7 @@ def _drop(connection: Connection, pool: Pool, devices: Collection[DeviceId]) -> 
 
 def _open_actions(pool: Pool) -> Select[Any]:
     return (
-        select(outcomes.c.device, outcomes.c.iccid)
+        select(outcomes.c.device, outcomes.c.iccid, outcomes.c.outcome)
         .join(pool_runs, outcomes.c.pool_run_id == pool_runs.c.id)
         .where(pool_runs.c.licenses == pool.licenses, earlier.IN_INDEX, outcomes.c.outcome.in_(earlier.OPEN))
     )

@@ -18,7 +18,7 @@ def status(
     """How each pool of the settings stands, in their order, the run that began last, and the service that runs now."""
     set_aside = Counter(record.pool for record in history.quarantined(connection, pools, now))
     stand = tuple(
-        PoolStatus(name, history.latest(connection, pool), set_aside[name], history.open_requests(connection, pool))
+        PoolStatus(name, history.latest(connection, pool), set_aside[name], *history.open_requests(connection, pool))
         for name, pool in pools.items()
     )
     return Status(stand, history.last_run(connection), service)

@@ -172,11 +172,13 @@ class Remembered:
     """Who holds licenses of a pool by what became of all that was asked for, where the service lists nobody.
 
     Of the `doubtful` something was asked whose end is not known; those that held a license before are among the
-    holders. `others` is how many licenses belong to nobody whom we know.
+    holders. For the `promised` of them the service is still in time to tell the end. `others` is how many licenses
+    belong to nobody whom we know.
     """
 
     holders: AbstractSet[DeviceId] = frozenset()
     doubtful: AbstractSet[DeviceId] = frozenset()
+    promised: AbstractSet[DeviceId] = frozenset()
     others: int = 0
 
 

@@ -89,12 +89,16 @@ class QuarantineRecord:
 
 @dataclass(frozen=True, slots=True)
 class PoolStatus:
-    """How a pool of the settings stands; `last` is how a run last ended for it, None where none ever did."""
+    """How a pool of the settings stands; `last` is how a run last ended for it, None where none ever did.
+
+    For `open_requests` devices something was asked whose end is not known, which for the `unknown` nobody is to tell.
+    """
 
     pool: str
     last: PoolRecord | None = None
     quarantined: int = 0
     open_requests: int = 0
+    unknown: int = 0
 
 
 @dataclass(frozen=True, slots=True)

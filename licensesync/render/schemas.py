@@ -125,7 +125,8 @@ def _pool_status() -> Schema:
             "counts": _counts(*REPORTED),
             "waiting": {"description": "devices that wait for a license", **_COUNT},
             "quarantined": {"description": "devices that are set aside", **_COUNT},
-            "open_requests": {"description": "actions that were sent, and whose end is not known", **_COUNT},
+            "open_requests": {"description": "devices for which something was sent whose end is not known", **_COUNT},
+            "unknown": {"description": "those of them whose end nobody is to tell: the next run finds out", **_COUNT},
             "refusal": _or_null(_refusal()),
             "next_attempt": {
                 "description": "when the service tries again to read a pool that could not be read",

@@ -74,7 +74,8 @@ def _sentences(pool: PoolStatus, attempts: Mapping[str, datetime]) -> Iterator[s
     if pool.quarantined:
         yield f"{counted(pool.quarantined, 'device')} in quarantine; licensesync quarantine list shows why"
     if pool.open_requests:
-        yield f"{counted(pool.open_requests, 'open request')}: sent, and how it ends is not known yet"
+        unknown = f"; {pool.unknown} of them unknown, which the next run finds out" if pool.unknown else ""
+        yield f"{counted(pool.open_requests, 'open request')}: sent, and how it ends is not known yet{unknown}"
     if at := attempts.get(pool.pool):
         yield f"backs off: the next attempt to read it is {moment(at)}"
 
@@ -123,6 +124,7 @@ def _pool(pool: PoolStatus, service: ServiceRecord | None) -> dict[str, object]:
         "waiting": last.waiting if last else 0,
         "quarantined": pool.quarantined,
         "open_requests": pool.open_requests,
+        "unknown": pool.unknown,
         "refusal": fields.refusal(last.refusal) if last and last.refusal else None,
         "next_attempt": _time(service.attempts.get(pool.pool) if service else None),
     }

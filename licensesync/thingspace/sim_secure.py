@@ -59,7 +59,7 @@ class SimSecureReader:
             progress(len(remembered.holders), capacity.assigned)
             if remembered == await self._recall(self.pool):
                 if not (doubt := disagreement(self.pool, remembered, capacity)):
-                    return Observed(remembered.holders, capacity, remembered.doubtful)
+                    return _observed(remembered, capacity)
             else:
                 doubt = "requests were settled faster than the service was asked for its counts"
             await asyncio.sleep(PAUSE * attempt if attempt < ATTEMPTS else 0)
@@ -145,6 +145,16 @@ def capacity_of(counts: SkuCounts) -> Capacity:
         lacking = "are" if counts.license_purchased is None else "are assigned"
         raise IncompleteObservation(f"the service does not say how many licenses of SKU {counts.sku_number} {lacking}")
     return Capacity(counts.license_purchased, counts.license_assigned, counts.license_available)
+
+
+def _observed(remembered: Remembered, capacity: Capacity) -> Observed:
+    """Who holds a license. Where none is left to ask with, the counts may tell what became of assignments."""
+    perhaps = remembered.doubtful - remembered.holders
+    all_took_effect = capacity.assigned == len(remembered.holders) + remembered.others + len(perhaps)
+    no_removals = perhaps == remembered.doubtful
+    if capacity.free or not all_took_effect or not no_removals:
+        return Observed(remembered.holders, capacity, remembered.doubtful)
+    return Observed(remembered.holders | (perhaps - remembered.promised), capacity, remembered.promised)
 
 
 def disagreement(pool: Pool, remembered: Remembered, capacity: Capacity) -> str:
