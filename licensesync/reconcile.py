@@ -31,7 +31,7 @@ from licensesync.model import (
     Unread,
     Verb,
 )
-from licensesync.submission import Sender, Sending, carry_out
+from licensesync.submission import Sender, Sending, carry_on, carry_out
 
 
 class Observer(Protocol):
@@ -106,6 +106,15 @@ async def carry_out_all(
     return Report(run, run_plan, tuple(each.result() for each in reports), sending.now())
 
 
+async def carry_on_all(
+    report: Report, services: Mapping[str, LicenseService], sending: Sending, journal: Journal
+) -> Report:
+    """The report, with what was assigned into what removals have freed whose end was told after they were sent."""
+    async with asyncio.TaskGroup() as working:
+        reports = [working.create_task(_carried_on(each, services, sending, journal)) for each in report.pools]
+    return replace(report, pools=tuple(each.result() for each in reports), finished_at=sending.now())
+
+
 def decline_all(run: str, run_plan: RunPlan, now: datetime) -> Report:
     """The report of a run whose plan was not the one that was meant: every action of it is held as `refused`."""
     return Report(run, run_plan, tuple(PoolReport(_declined(each)) for each in run_plan.pools), now, declined=True)
@@ -159,3 +168,12 @@ async def _carried_out(
         report = await carry_out(planned, services[planned.pool.name], sending, journal)
     journal.reconciled(report)
     return report
+
+
+async def _carried_on(
+    report: PoolReport, services: Mapping[str, LicenseService], sending: Sending, journal: Journal
+) -> PoolReport:
+    onward = await carry_on(report, services[report.plan.pool.name], sending, journal)
+    if onward is not report:
+        journal.reconciled(onward)
+    return onward

@@ -70,9 +70,25 @@ async def carried_out(  # noqa: PLR0913 - what a run is made of
     for plan in run_plan.planned:
         pool = plan.pool
         book.undertake(plan, work.inventory.named(pool), work.info, partial(work.inventory.mark, pool))
+    return await reconcile.carry_out_all(book.run, run_plan, services, _sending(work, book, stop), journal)
+
+
+async def carried_on(  # noqa: PLR0913 - what a run is made of
+    work: Pass,
+    report: Report,
+    services: Mapping[str, LicenseService],
+    book: Book,
+    *,
+    stop: asyncio.Event,
+    journal: RunJournal,
+) -> Report:
+    """The report, with what was assigned into what promised removals have freed meanwhile."""
+    return await reconcile.carry_on_all(report, services, _sending(work, book, stop), journal)
+
+
+def _sending(work: Pass, book: Book, stop: asyncio.Event) -> Sending:
     thingspace = work.settings.thingspace
-    sending = Sending(thingspace.batch_size, thingspace.concurrency, stop, lambda: datetime.now(UTC), book)
-    return await reconcile.carry_out_all(book.run, run_plan, services, sending, journal)
+    return Sending(thingspace.batch_size, thingspace.concurrency, stop, lambda: datetime.now(UTC), book)
 
 
 def recorded(work: Pass, book: Book, report: Report, journal: RunJournal) -> Report:

@@ -23,6 +23,7 @@ from licensesync.model import (
     Plan,
     Pool,
     PoolReport,
+    Unread,
     Verb,
 )
 
@@ -113,6 +114,29 @@ async def carry_out(plan: Plan, sender: Sender, sending: Sending, witness: Witne
     sent = tuple(outcome.action for outcome in work.outcomes)
     carried_out = replace(plan, actions=sent, held=(*kept_back, *work.held))
     return PoolReport(carried_out, tuple(work.outcomes), work.problem, unrecorded=work.unrecorded)
+
+
+async def carry_on(report: PoolReport, sender: Sender, sending: Sending, witness: Witness) -> PoolReport:
+    """The report, with what was assigned into what removals have freed whose end was told after they were sent."""
+    plan = report.plan
+    if isinstance(plan, Unread) or not _has_freed_later(report):
+        return report
+    awaiting = [held.action for held in plan.held_for(HeldReason.AWAITING_REMOVALS)]
+    kept_back = [held for held in plan.held if held.reason is not HeldReason.AWAITING_REMOVALS]
+    work = _Work(sender, sending, witness)
+    await work.send_into_what_is_free(awaiting, plan.promised)
+    sent = tuple(outcome.action for outcome in work.outcomes)
+    carried_on = replace(plan, actions=(*plan.actions, *sent), held=(*kept_back, *work.held))
+    unrecorded = report.unrecorded or work.unrecorded
+    return PoolReport(carried_on, (*report.outcomes, *work.outcomes), work.problem or report.trouble, unrecorded)
+
+
+def _has_freed_later(report: PoolReport) -> bool:
+    """Whether somebody waits for removals that were promised and are done."""
+    removed = any(
+        each.action.verb is Verb.REMOVE and each.kind is OutcomeKind.DONE and each.request for each in report.outcomes
+    )
+    return removed and any(held.reason is HeldReason.AWAITING_REMOVALS for held in report.held)
 
 
 @dataclass(slots=True)

@@ -207,6 +207,20 @@ async def test_removals_that_are_promised_free_a_license_for_who_waits_once_thei
     assert sku_of(fleet).licensed == set(SIMS[1:3])
 
 
+async def test_an_apply_that_waits_assigns_what_its_removals_free(tmp_path: Path) -> None:
+    async with fleet_of(tmp_path, licenses=10) as fleet:
+        fleet.account.skus[SKU] = Sku(2)
+        settings(fleet)
+        inventory(fleet, SIMS[:2])
+        await run(fleet, *QUIET, "apply", "--yes", "--wait", "20s")
+        inventory(fleet, SIMS[1:4])
+        ended = await run(fleet, *QUIET, "apply", "--yes", "--wait", "20s", "--format", "json", "--pool", "sim")
+    assert ended.code == 0, ended.err
+    assert sku_of(fleet).licensed == set(SIMS[1:3])
+    assert ended.document["pools"][0]["counts"]["done"] == 2
+    assert [held["reason"] for held in ended.document["pools"][0]["held"]] == ["no-capacity"]
+
+
 async def test_no_credential_of_callbacks_is_kept_or_told(tmp_path: Path) -> None:
     async with fleet_of(tmp_path, licenses=10, quirks={"callback-forged": "on"}) as fleet:
         fleet.account.skus[SKU] = Sku(10)

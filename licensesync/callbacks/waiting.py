@@ -7,7 +7,6 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -45,12 +44,12 @@ async def prepared(work: Pass, client: Client) -> AsyncIterator[Gated | None]:
         yield registrar.gate
 
 
-async def settled(ledger: Path, report: Report, patience: timedelta, stop: asyncio.Event) -> Report:
-    """The report, once no promise of it is left, the patience is over or `stop` is set; with what became of them.
+async def settled(ledger: Path, report: Report, until: float, stop: asyncio.Event) -> Report:
+    """The report, once no promise of it is left, that time of the loop's clock has come or `stop` is set; with what
+    became of them.
 
     Raises LedgerError.
     """
-    until = asyncio.get_running_loop().time() + patience.total_seconds()
     while await asyncio.to_thread(_open, ledger, report.run) and not stop.is_set():
         left = until - asyncio.get_running_loop().time()
         if left <= 0:

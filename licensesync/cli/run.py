@@ -17,6 +17,7 @@ from licensesync.cli import output
 from licensesync.cli.apply import Wish
 from licensesync.cli.progress import progress_on
 from licensesync.composition import Gated, Pass
+from licensesync.errors import LedgerError
 from licensesync.journal import RunJournal
 from licensesync.ledger.book import Book
 from licensesync.model import OutcomeKind, Report, RunPlan
@@ -51,7 +52,11 @@ async def _run(work: Pass, wish: Wish, book: Book) -> Report:
             with progress_on(sys.stderr) as shown, _stopping_on_signals() as stop:
                 journal = RunJournal(shown, run=book.run)
                 report = await running.carried_out(work, run_plan, services, book, stop=stop, journal=journal)
-                report = await _with_callbacks(report, wish, book, stop)
+                if wish.wait is not None:
+                    until = asyncio.get_running_loop().time() + wish.wait.total_seconds()
+                    report = await _with_callbacks(report, until, book, stop)
+                    report = await running.carried_on(work, report, services, book, stop=stop, journal=journal)
+                    report = await _with_callbacks(report, until, book, stop)
     return running.recorded(work, book, report, journal)
 
 
@@ -67,15 +72,19 @@ async def _hearing(work: Pass, wish: Wish, writer: Client) -> AsyncIterator[Gate
         yield gated
 
 
-async def _with_callbacks(report: Report, wish: Wish, book: Book, stop: asyncio.Event) -> Report:
-    """The report with what callbacks tell of it, as far as somebody waits for them."""
+async def _with_callbacks(report: Report, until: float, book: Book, stop: asyncio.Event) -> Report:
+    """The report with what callbacks tell of it until a time of the loop's clock."""
     pending = sum(each.kind is OutcomeKind.PENDING for pool in report.pools for each in pool.outcomes)
-    if wish.wait is None or not pending or report.unrecorded:
+    if not pending or stop.is_set():
         return report
     from licensesync.callbacks import waiting
 
     _say(f"waiting for the callbacks of {counted(pending, 'device')}")
-    return await waiting.settled(book.path, report, wish.wait, stop)
+    try:
+        return await waiting.settled(book.path, report, until, stop)
+    except LedgerError as error:
+        _say(f"what became of it cannot be told: {error}")
+        return report
 
 
 def _agreed(run_plan: RunPlan, wish: Wish) -> bool:
