@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TypeVar
 
@@ -113,7 +113,12 @@ class World:
 
     @property
     def everyone(self) -> set[DeviceId]:
-        return {*self.desired.wanted, *self.observed.holders}
+        return {*self.desired.wanted, *self.observed.holders, *self.observed.doubtful}
+
+    @property
+    def reserved(self) -> int:
+        """How many licenses were promised to devices that hold none for certain."""
+        return len({*self.memory.in_flight, *self.observed.doubtful} - self.observed.holders)
 
 
 FLEET = [device(number) for number in range(10)]
@@ -148,4 +153,18 @@ def worlds(draw: st.DrawFn) -> World:
             in_flight=_each(draw, st.none() | moments),
             retried_by_service=_each(draw, moments),
         ),
+    )
+
+
+@st.composite
+def doubtful_worlds(draw: st.DrawFn) -> World:
+    """The same where requests are open: in flight, or nobody knows; and the service says what is available."""
+    world = draw(worlds())
+    doubtful = frozenset(_some(draw))
+    in_flight = {each: draw(moments) for each in sorted(doubtful) if draw(st.booleans())}
+    capacity = replace(world.observed.capacity, available=draw(st.none() | st.integers(0, 8)))
+    return replace(
+        world,
+        observed=replace(world.observed, capacity=capacity, doubtful=doubtful),
+        memory=replace(world.memory, in_flight=in_flight),
     )

@@ -350,34 +350,49 @@ def test_batches_hold_every_action_once_in_order_and_none_is_too_large(count: in
 # --- whatever the world is like
 
 
-@given(worlds.worlds())
+any_world = worlds.worlds() | worlds.doubtful_worlds()
+
+
+@given(any_world)
 def test_every_device_of_inventory_and_account_has_exactly_one_fate(world: World) -> None:
     made = planned(world)
     fates = [*names(made.actions), *(held.action.device for held in made.held)]
-    kept = set(world.desired.wanted) & world.observed.holders
+    kept = (set(world.desired.wanted) & world.observed.holders) - world.observed.doubtful
     assert len(fates) == len(set(fates))
     assert set(fates) == world.everyone - kept
     assert made.kept == len(kept)
-    assert made.observed == len(world.observed.holders)
+    assert made.observed == len({*world.observed.holders, *world.observed.doubtful} - set(world.desired.wanted)) + len(
+        kept
+    )
 
 
-@given(worlds.worlds())
+@given(any_world)
 def test_never_more_is_assigned_than_is_free_and_not_reserved(world: World) -> None:
     made = planned(world)
-    reserved = len(set(world.memory.in_flight) - world.observed.holders)
-    assert len(made.of(Verb.ASSIGN)) <= max(0, world.observed.capacity.free - reserved)
+    capacity = world.observed.capacity
+    asked_again = set(names(made.of(Verb.ASSIGN))) & world.observed.doubtful
+    afresh = len(made.of(Verb.ASSIGN)) - len(asked_again)
+    assert afresh <= max(0, capacity.total - capacity.assigned - world.reserved)
+    assert len(made.of(Verb.ASSIGN)) <= capacity.free
     assert len(made.held_for(HeldReason.AWAITING_REMOVALS)) <= len(made.of(Verb.REMOVE))
+
+
+@given(worlds.doubtful_worlds())
+def test_a_device_in_doubt_is_asked_for_as_it_is_wanted_now_or_held(world: World) -> None:
+    made = planned(world)
+    asked = {action.device: action.verb for action in (*made.actions, *(held.action for held in made.held))}
+    for each in world.observed.doubtful:
+        assert asked[each] is (Verb.ASSIGN if each in world.desired.wanted else Verb.REMOVE)
 
 
 @given(worlds.worlds())
 def test_a_license_stays_unused_only_when_nobody_can_have_it(world: World) -> None:
     made = planned(world)
-    reserved = len(set(world.memory.in_flight) - world.observed.holders)
-    left = world.observed.capacity.free - reserved - len(made.of(Verb.ASSIGN))
+    left = world.observed.capacity.free - world.reserved - len(made.of(Verb.ASSIGN))
     assert left <= 0 or not made.held_for(HeldReason.NO_CAPACITY, HeldReason.AWAITING_REMOVALS)
 
 
-@given(worlds.worlds())
+@given(any_world)
 def test_a_desired_or_protected_device_is_never_removed(world: World) -> None:
     removed = names(planned(world).of(Verb.REMOVE))
     shielded = {
@@ -387,14 +402,14 @@ def test_a_desired_or_protected_device_is_never_removed(world: World) -> None:
     assert not {imei_of(each) for each in removed} & shielded
 
 
-@given(worlds.worlds())
+@given(any_world)
 def test_a_device_that_is_set_aside_is_in_no_action(world: World) -> None:
     memory = world.memory
     aside = {*memory.in_flight, *memory.quarantined, *memory.retried_by_service}
     assert not aside & set(names(planned(world).actions))
 
 
-@given(worlds.worlds())
+@given(any_world)
 def test_removals_are_only_of_what_the_pool_allows(world: World) -> None:
     removed = set(names(planned(world).of(Verb.REMOVE)))
     if world.pool.mode is Mode.ADD_ONLY or world.pool.irrevocable or not world.policy.removals:
