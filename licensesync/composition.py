@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
 
 from licensesync import reconcile
@@ -144,7 +144,7 @@ def _fota_reader(pool: Pool, reader: Reader, settings: Settings) -> Observer:
 
 
 def _sim_secure_reader(pool: Pool, reader: Reader, settings: Settings) -> Observer:
-    return SimSecureReader(pool, reader, _remembered(settings))
+    return SimSecureReader(pool, reader, _remembered(settings), patience=_patience(settings))
 
 
 def _fota_lister(pool: Pool, reader: Reader, settings: Settings) -> Lister:
@@ -157,7 +157,7 @@ def _sim_secure_lister(pool: Pool, reader: Reader, settings: Settings) -> Lister
 
     since = holders.since(settings.ledger_path(os.environ), pool)
     days = {device: at.astimezone(UTC).date() for device, at in since.items()}
-    return SimSecureLister(pool, reader, _remembered(settings), days)
+    return SimSecureLister(pool, reader, _remembered(settings), patience=_patience(settings), since=days)
 
 
 def _fota_service(pool: Pool, writer: Client, settings: Settings, gated: Gated | None) -> LicenseService:
@@ -168,9 +168,8 @@ def _fota_service(pool: Pool, writer: Client, settings: Settings, gated: Gated |
 
 
 def _sim_secure_service(pool: Pool, writer: Client, settings: Settings, gated: Gated | None) -> LicenseService:
-    patience = (settings.callbacks or Callbacks("")).timeout
     gate = gated(pool) if gated else None
-    return SimSecureService(pool, writer, _remembered(settings), patience=patience, gate=gate)
+    return SimSecureService(pool, writer, _remembered(settings), patience=_patience(settings), gate=gate)
 
 
 READERS: Mapping[Product, Callable[[Pool, Reader, Settings], Observer]] = {
@@ -185,6 +184,10 @@ WRITERS: Mapping[Product, Callable[[Pool, Client, Settings, Gated | None], Licen
     Product.FOTA: _fota_service,
     Product.SIM_SECURE: _sim_secure_service,
 }
+
+
+def _patience(settings: Settings) -> timedelta:
+    return (settings.callbacks or Callbacks("")).timeout
 
 
 def _remembered(settings: Settings) -> Recall:

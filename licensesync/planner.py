@@ -29,13 +29,13 @@ def plan(pool: Pool, desired: Desired, observed: Observed, policy: Policy, memor
     Every device of the two is in its actions, its held or counted as kept, exactly once. Nothing of chance: the last
     licenses go by priority, then by the order of the inventory; removals are in the order of their identifiers.
 
-    What became of the doubtful is found out by asking again for what is wanted of them now: what was done already is
-    not done twice.
+    What became of the doubtful is found out by asking again for what is wanted of them now, unless their requests are
+    still in flight: what was done already is not done twice.
     """
     perhaps = observed.doubtful - observed.holders
     surplus = sorted(device for device in chain(observed.holders, perhaps) if device not in desired.wanted)
     removing, kept_back = _removals(pool, surplus, desired, policy, memory)
-    promised = len((memory.in_flight.keys() | memory.pending | perhaps) - observed.holders)
+    promised = len((memory.in_flight.keys() | memory.pending) - observed.holders)
     free = observed.capacity.free_beside(promised)
     assigning, waiting = _assignments(free, len(removing), desired, observed, memory)
     wanted_again = sum(device in desired.wanted for device in observed.doubtful)
@@ -85,11 +85,7 @@ def _removals(
 def _assignments(
     free: int, removals: int, desired: Desired, observed: Observed, memory: Memory
 ) -> tuple[list[Action], list[Held]]:
-    """What is assigned within what is free, and what of the rest waits for this plan's removals or for licenses.
-
-    `free` are those that nobody was promised. Who was promised one and is asked for again needs no other.
-    """
-    again: list[Action] = []
+    """What is assigned within what is free, and what of the rest waits for this plan's removals or for licenses."""
     eligible: list[Action] = []
     waiting: list[Held] = []
     holders, doubtful = observed.holders, observed.doubtful
@@ -99,12 +95,10 @@ def _assignments(
         if held := _set_aside(action, memory):
             waiting.append(held)
         else:
-            (again if device in doubtful else eligible).append(action)
-    again, too_many = again[: observed.capacity.free], again[observed.capacity.free :]
-    waiting += [Held(action, HeldReason.NO_CAPACITY) for action in too_many]
+            eligible.append(action)
     waiting += [Held(action, HeldReason.AWAITING_REMOVALS) for action in eligible[free : free + removals]]
     waiting += [Held(action, HeldReason.NO_CAPACITY) for action in eligible[free + removals :]]
-    return [*again, *eligible[:free]], waiting
+    return eligible[:free], waiting
 
 
 def _action(verb: Verb, device: DeviceId, desired: Desired) -> Action:

@@ -222,7 +222,7 @@ class _Work:
     async def _seen_afresh(self) -> Observed | None:
         try:
             return await self.sender.observe((), lambda seen, expected: None)  # noqa: ARG005 - nobody watches
-        except (ApiError, IncompleteObservation):
+        except (ApiError, IncompleteObservation, LedgerError):
             return None
 
     def _tell(self, asked: Sequence[Action], settled: Sequence[Outcome]) -> None:

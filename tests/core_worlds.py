@@ -118,7 +118,7 @@ class World:
     @property
     def reserved(self) -> int:
         """How many licenses were promised to devices that hold none for certain."""
-        return len({*self.memory.in_flight, *self.observed.doubtful} - self.observed.holders)
+        return len(set(self.memory.in_flight) - self.observed.holders)
 
 
 FLEET = [device(number) for number in range(10)]

@@ -156,16 +156,45 @@ async def test_where_no_license_is_left_to_ask_with_the_counts_tell_that_an_assi
 
 
 async def test_where_no_license_is_left_an_assignment_that_had_no_effect_waits_like_any_other() -> None:
-    async with promise_desk(purchased=2, others=1, quirks={"lost_before_effect": "1x@sim-assign"}) as desk:
+    quirks = {"lost_before_effect": "1x@sim-assign"}
+    async with promise_desk(purchased=2, others=1, quirks=quirks, patience=0.1) as desk:
         await desk.run([A])
         desk.sku.purchased = 1
         again = await desk.run([A])
         assert again.pool.outcomes == ()
         assert [(each.action.device, each.reason) for each in again.pool.held] == [(A, HeldReason.NO_CAPACITY)]
         desk.sku.purchased = 2
+        desk.trust()
         await desk.run([A])
         await desk.is_settled()
         await in_step(desk, [A])
+
+
+async def test_what_later_requests_have_overtaken_is_unknown_for_good_and_stands_in_nobodys_way() -> None:
+    async with promise_desk(quirks={"callback_lost": "on"}, patience=0.2) as desk:
+        await desk.run([A, B])
+        await desk.becomes(lambda: len(desk.heard.late) == 2)
+        await desk.run([B])
+        await desk.becomes(lambda: len(desk.heard.late) == 4)
+        desk.trust()
+        await desk.run([B])
+        await desk.is_settled()
+        assert desk.ends(A) == [
+            ("assign", "unknown", "superseded"),
+            ("remove", "done", "no-callback"),
+            ("remove", "done", "already"),
+        ]
+        assert desk.ends(B) == [*[("assign", "done", "no-callback")] * 2, ("assign", "done", "already")]
+        await in_step(desk, [B])
+
+
+async def test_a_doubtful_device_comes_in_its_turn_when_licenses_are_short() -> None:
+    async with promise_desk(purchased=1, quirks={"lost_before_effect": "1x@sim-assign"}) as desk:
+        await desk.run([B])
+        planned = await desk.plan([A, B])
+        assert isinstance(planned, Plan)
+        assert [each.device for each in planned.actions] == [A]
+        assert [(each.action.device, each.reason) for each in planned.held] == [(B, HeldReason.NO_CAPACITY)]
 
 
 async def test_a_removal_without_a_callback_is_asked_for_again_and_an_assignment_tells_when_it_is_wanted_again() -> (

@@ -246,8 +246,8 @@ def test_a_reading_agrees_exactly_if_some_of_the_open_requests_explain_the_count
 ) -> None:
     removals = min(removals, holders)
     devices = [DeviceId(str(number)) for number in range(holders + assignments)]
-    doubtful = frozenset([*devices[:removals], *devices[holders:]])
-    known = Remembered(frozenset(devices[:holders]), doubtful, others=others)
+    open_since = dict.fromkeys([*devices[:removals], *devices[holders:]], NOW)
+    known = Remembered(frozenset(devices[:holders]), open_since, others)
     pool = Pool("sim", Product.SIM_SECURE, ACCOUNT, Mode.MANAGED, tolerance=tolerance, sku=SKU, others=others)
     possible = {
         holders - done + more + others + off

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
@@ -28,6 +29,11 @@ LOOKS: Final = 1.0
 
 CLAIMS: Final = 0.2
 """Seconds after which it is looked whether a request is known by now whose callback has come already."""
+
+LATE_CLAIMS: Final = 5.0
+"""The same for callbacks that came longer ago than an answer takes."""
+
+ANSWERS_WITHIN: Final = 120.0
 
 STRAYS_ARE_KEPT: Final = timedelta(hours=1)
 
@@ -97,6 +103,7 @@ class Desk:
         self._came = asyncio.Event()
         self._ends = asyncio.Event()
         self._may_have_strays = True
+        self._stray_at = time.monotonic()
 
     async def take(self, callback: Callback) -> None:
         """Returns when the ledger has what the callback tells. Raises LedgerError where it cannot have it."""
@@ -124,11 +131,17 @@ class Desk:
     async def _settle_callbacks(self) -> None:
         while not self._ends.is_set():
             with suppress(TimeoutError):
-                async with asyncio.timeout(CLAIMS if self._may_have_strays else None):
+                async with asyncio.timeout(self._claims_again()):
                     await self._came.wait()
             self._came.clear()
             await self._settle_waiting()
         await self._settle_waiting()
+
+    def _claims_again(self) -> float | None:
+        """In how many seconds; None where no callback waits for its request."""
+        if not self._may_have_strays:
+            return None
+        return CLAIMS if time.monotonic() - self._stray_at < ANSWERS_WITHIN else LATE_CLAIMS
 
     async def _settle_waiting(self) -> None:
         """All that wait, so many in one transaction; and those that came before their request was known."""
@@ -170,7 +183,9 @@ class Desk:
             self._settled(taken.settled)
 
     def _kept(self, callbacks: Sequence[Callback]) -> Taken:
-        """In a thread: one transaction for all of them."""
+        """In a thread: one transaction for all of them; none where nothing can be settled."""
+        if not callbacks and not self._is_something_claimable():
+            return Taken(())
         pools = self._by_licenses()
         with database.changed(self._ledger) as connection:
             taken = _take(connection, callbacks, pools, self._now())
@@ -179,7 +194,14 @@ class Desk:
             of_late = _take(connection, late, pools, self._now())
             promises.drop_strays(connection, claimed)
             self._may_have_strays = promises.has_strays(connection)
+        if any(each.reception is Reception.KEPT for each in taken.received):
+            self._stray_at = time.monotonic()
         return Taken((*taken.received, *of_late.received), (*taken.shown, *of_late.shown))
+
+    def _is_something_claimable(self) -> bool:
+        with database.read(self._ledger) as connection:
+            self._may_have_strays = connection is not None and promises.has_strays(connection)
+            return connection is not None and bool(promises.claimable(connection))
 
     def _expired(self) -> tuple[list[Promise], int]:
         """In a thread: nothing is written unless something is to be."""
@@ -211,12 +233,12 @@ def _take(
     """What comes of some callbacks, in their order, by promises that know each other's ends."""
     if not callbacks:
         return Taken(())
-    known = promises.of_requests(connection, {each.request for each in callbacks}, pools)
+    known = promises.of_requests(connection, {(each.request, each.imei, each.iccid) for each in callbacks}, pools)
     standing = {promise.row: promise for made in known.values() for promise in made}
     received: list[Received] = []
     for callback in callbacks:
-        made = [standing[promise.row] for promise in known.get(callback.request, ())]
-        each = _received(callback, made, now)
+        made = known.get(callback.request)
+        each = _received(callback, None if made is None else [standing[promise.row] for promise in made], now)
         if each.promise:
             standing[each.promise.row] = each.promise
         received.append(each)
@@ -232,9 +254,9 @@ def _take(
     return Taken(tuple(received), tuple(shown))
 
 
-def _received(callback: Callback, made: Sequence[Promise], now: datetime) -> Received:
-    """What one callback does to the promises that were made for its request."""
-    if not made:
+def _received(callback: Callback, made: Sequence[Promise] | None, now: datetime) -> Received:
+    """What one callback does to the promises that were made for its request; None: nobody knows the request, yet."""
+    if made is None:
         return Received(Reception.KEPT)
     promise = next((each for each in made if sim_secure_verdicts.is_about(callback, each.pool, each.outcome)), None)
     if promise is None:

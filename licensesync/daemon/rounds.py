@@ -35,8 +35,8 @@ DRAIN: Final = 150.0
 """Seconds that the batches in hand have when the service is to end; systemd's patience (3 min) must be longer."""
 
 GONE: Final = (
-    "the ledger {ledger} is gone; a new one is begun, which knows no run, no managed device, no quarantine and no "
-    "removals of today: if it was only moved, stop the service and put it back"
+    "the ledger {ledger} is gone; a new one is begun, which knows no run, no managed device, no quarantine, no holder "
+    "of a SIM-Secure license and no removals of today: if it was only moved, stop the service and put it back"
 )
 
 

@@ -86,7 +86,7 @@ class Book:
         now = self.now()
         with self._kept():
             before = earlier.unsettled(self.connection, pool, now)
-            after = [earlier.proved(each, observed, now) for each in before]
+            after = earlier.proved(before, pool, observed, now)
             changed = [new for old, new in zip(before, after, strict=True) if new != old]
             earlier.settle(self.connection, changed)
             earlier.forget_past_retries(self.connection, pool, now)
@@ -94,7 +94,7 @@ class Book:
             failures.forgive(self.connection, pool, proved)
             approvals.strike_off(self.connection, pool, proved)
             if not pool.product.is_listed:
-                holders.keep_proved(self.connection, pool, proved)
+                holders.keep_proved(self.connection, pool, {each.device for each in changed}, observed)
         return changed
 
     def recall(self, pool: Pool, observed: Observed, mark: Mark) -> Memory:

@@ -6,6 +6,7 @@ https://www.sqlite.org/wal.html
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import stat
@@ -147,11 +148,18 @@ def _must_be_a_file(path: Path) -> None:
 
 
 def _create(path: Path) -> None:
-    """The file is there, and nobody else may read a new one: it says which devices a company has."""
+    """The file is there, and nobody else may read a new one: it says which devices a company has.
+
+    One that is there already is not opened: to close it again would end every lock that SQLite has on it in this
+    process. https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_
+    """
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, OWNER_ONLY))
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, OWNER_ONLY))
         if path.stat().st_size == 0:
             path.chmod(OWNER_ONLY)
+        if not os.access(path, os.R_OK | os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise LedgerError(
             f"the ledger {path} cannot be made or written: {error.strerror}; give this user the right to write the "

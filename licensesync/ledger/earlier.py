@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, or_, select, text, update
+from sqlalchemy import Connection, Row, and_, bindparam, or_, select, text, update
 
 from licensesync.ledger.schema import UNSETTLED, outcomes, pool_runs, runs
 from licensesync.model import (
@@ -26,6 +27,8 @@ from licensesync.model import (
 OPEN = frozenset({OutcomeKind.UNKNOWN, OutcomeKind.PENDING})
 IN_INDEX = text(f"({UNSETTLED})")
 """In the very words of the partial index: SQLite proves no more, and would look at all that the pool ever had."""
+IS_OPEN = and_(outcomes.c.outcome.in_(OPEN), outcomes.c.reason.is_distinct_from(OutcomeReason.SUPERSEDED))
+"""Nobody knows yet how it ended. How a superseded one did, nobody will know: others for its device came after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ def unsettled(connection: Connection, pool: Pool, now: datetime) -> list[Earlier
         .where(
             pool_runs.c.licenses == pool.licenses,
             IN_INDEX,
-            or_(outcomes.c.outcome.in_(OPEN), outcomes.c.retry_at > now),
+            or_(IS_OPEN, outcomes.c.retry_at > now),
         )
         .order_by(outcomes.c.id)
     )
@@ -79,16 +82,64 @@ def of_row(row: Row[Any], pool: Pool) -> Earlier:
     return Earlier(row.id, row.run, outcome, row.in_flight)
 
 
-def proved(earlier: Earlier, observed: Observed, now: datetime) -> Earlier:
-    """The same, in the light of a whole reading: done if the device is as it was asked to be, else `failed`.
+def proved(left_open: Sequence[Earlier], pool: Pool, observed: Observed, now: datetime) -> list[Earlier]:
+    """The same actions, in their order, in the light of a whole reading.
 
-    What the service has accepted stays pending until its time is over; what it rejected stays rejected. Where the
-    reading cannot tell, nothing is proved.
+    Where the service lists who holds a license, the list tells what became of each. Elsewhere the reading may leave
+    devices in doubt, and of what it does not it tells how the last action for them has left them.
+    """
+    if pool.product.is_listed:
+        return [_by_the_list(each, observed, now) for each in left_open]
+    by_device: defaultdict[DeviceId, list[Earlier]] = defaultdict(list)
+    for each in left_open:
+        by_device[each.device].append(each)
+    told: dict[int, Earlier] = {}
+    for device, actions in by_device.items():
+        holds = observed.holds(device)
+        judged = in_turn(actions, holds=holds) if holds is not None else [_in_time(each, now) for each in actions]
+        told |= {each.row: each for each in judged}
+    return [told[each.row] for each in left_open]
+
+
+def in_turn(actions: Iterable[Earlier], *, holds: bool) -> list[Earlier]:
+    """What became of the open actions for one device, when it is known whether it held a license after them.
+
+    An action that left the device as it was asked to is done, and one that did not had no effect, so that the one
+    before it has left the device alike. How it was before one that is done cannot be told from that: what was asked
+    the other way round before is superseded.
+    """
+    judged: list[Earlier] = []
+    done: Verb | None = None
+    lost = False
+    for each in sorted(actions, key=lambda each: each.row, reverse=True):
+        lost = lost or (done is not None and each.verb is not done)
+        if lost:
+            judged.append(_ended(each, OutcomeKind.UNKNOWN, OutcomeReason.SUPERSEDED))
+        elif holds is (each.verb is Verb.ASSIGN):
+            done = each.verb
+            judged.append(_ended(each, OutcomeKind.DONE, each.outcome.reason))
+        else:
+            judged.append(_ended(each, OutcomeKind.FAILED, OutcomeReason.NO_EFFECT))
+    return judged
+
+
+def _ended(earlier: Earlier, kind: OutcomeKind, reason: OutcomeReason | None) -> Earlier:
+    return replace(earlier, outcome=replace(earlier.outcome, kind=kind, reason=reason, retry_at=None))
+
+
+def _in_time(earlier: Earlier, now: datetime) -> Earlier:
+    """The same, unless its end was to be told before now."""
+    outcome = earlier.outcome
+    late = outcome.kind is OutcomeKind.PENDING and outcome.retry_at is not None and outcome.retry_at <= now
+    return replace(earlier, outcome=overdue(outcome)) if late else earlier
+
+
+def _by_the_list(earlier: Earlier, observed: Observed, now: datetime) -> Earlier:
+    """Done if the device is as it was asked to be, else `failed`.
+
+    What the service has accepted stays pending until its time is over; what it rejected stays rejected.
     """
     outcome = earlier.outcome
-    if earlier.device in observed.doubtful:
-        late = outcome.kind is OutcomeKind.PENDING and outcome.retry_at is not None and outcome.retry_at <= now
-        return replace(earlier, outcome=overdue(outcome)) if late else earlier
     fulfilled = (earlier.device in observed.holders) is (earlier.verb is Verb.ASSIGN)
     if outcome.kind is OutcomeKind.REJECTED:
         return replace(earlier, outcome=replace(outcome, retry_at=None)) if fulfilled else earlier

@@ -97,7 +97,7 @@ def open_requests(connection: Connection, pool: Pool) -> tuple[int, int]:
     query = (
         select(outcomes.c.device, outcomes.c.iccid, func.max(outcomes.c.outcome == OutcomeKind.PENDING).label("told"))
         .join(pool_runs, outcomes.c.pool_run_id == pool_runs.c.id)
-        .where(pool_runs.c.licenses == pool.licenses, earlier.IN_INDEX, outcomes.c.outcome.in_(earlier.OPEN))
+        .where(pool_runs.c.licenses == pool.licenses, earlier.IN_INDEX, earlier.IS_OPEN)
         .group_by(outcomes.c.device, outcomes.c.iccid)
     )
     rows = connection.execute(query).all()

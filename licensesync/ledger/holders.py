@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import replace
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,18 @@ from sqlalchemy.dialects.sqlite import insert
 from licensesync.ledger import database, earlier
 from licensesync.ledger.earlier import Earlier
 from licensesync.ledger.schema import found_holders, holders, outcomes, pool_runs, runs
-from licensesync.model import DeviceId, Imei, Outcome, OutcomeKind, OutcomeReason, Pool, Remembered, Verb, imei_of
+from licensesync.model import (
+    DeviceId,
+    Imei,
+    Observed,
+    Outcome,
+    OutcomeKind,
+    OutcomeReason,
+    Pool,
+    Remembered,
+    Verb,
+    imei_of,
+)
 
 
 def look_up(path: Path, pool: Pool) -> Remembered:
@@ -26,12 +37,10 @@ def look_up(path: Path, pool: Pool) -> Remembered:
 def remembered(connection: Connection, pool: Pool) -> Remembered:
     """Who holds licenses of a pool, of which devices that cannot be told, how many licenses are left to others."""
     found = select(func.count()).where(found_holders.c.licenses == pool.licenses, found_holders.c.others == pool.others)
-    known_as = pool.product.identify
-    rows = connection.execute(_open_actions(pool)).all()
+    asked = connection.execute(_open_actions(pool).order_by(outcomes.c.at))
     return Remembered(
         holders=_of(connection, pool),
-        doubtful=frozenset(known_as(Imei(row.device), row.iccid) for row in rows),
-        promised=frozenset(known_as(Imei(row.device), row.iccid) for row in rows if row.outcome == OutcomeKind.PENDING),
+        open_since={pool.product.identify(Imei(row.device), row.iccid): row.at for row in asked},
         others=max(0, pool.others - connection.execute(found).scalar_one()),
     )
 
@@ -48,16 +57,16 @@ def replace_all(connection: Connection, pool: Pool, devices: Collection[DeviceId
     before = _of(connection, pool)
     now = frozenset(devices)
     _drop(connection, pool, sorted(before - now))
-    _add(connection, pool, sorted(now - before), None)
+    _add(connection, pool, dict.fromkeys(now - before))
     connection.execute(delete(found_holders).where(found_holders.c.licenses == pool.licenses))
     return len(now - before), len(before - now)
 
 
-def keep_proved(connection: Connection, pool: Pool, proved: Sequence[Outcome]) -> None:
-    """A reading has shown that these assignments were done."""
-    for outcome in proved:
-        if outcome.kind is OutcomeKind.DONE and outcome.action.verb is Verb.ASSIGN:
-            _add(connection, pool, [outcome.action.device], outcome.at)
+def keep_proved(connection: Connection, pool: Pool, settled: Collection[DeviceId], observed: Observed) -> None:
+    """A reading has shown what became of all that was asked for these devices."""
+    certain = sorted(device for device in settled if device not in observed.doubtful)
+    _drop(connection, pool, [device for device in certain if device not in observed.holders])
+    _add(connection, pool, {device: None for device in certain if device in observed.holders})
 
 
 def follow(connection: Connection, pool: Pool, pool_run: int, settled: Sequence[Outcome]) -> list[Earlier]:
@@ -69,14 +78,13 @@ def follow(connection: Connection, pool: Pool, pool_run: int, settled: Sequence[
     if not told:
         return []
     before = _left_open(connection, pool, pool_run, list(told))
-    closed = [_in_the_light_of(each, told[each.device]) for each in before]
-    earlier.settle(connection, closed)
-    _keep_found(connection, pool, told.values(), {each.device for each in before if each.verb is Verb.ASSIGN})
-    for outcome in told.values():
-        if outcome.action.verb is Verb.ASSIGN:
-            _add(connection, pool, [outcome.action.device], outcome.at)
-    _drop(connection, pool, [device for device, outcome in told.items() if outcome.action.verb is Verb.REMOVE])
-    return closed
+    shown = [each for device, outcome in told.items() for each in _shown_by(outcome, before.get(device, ()))]
+    earlier.settle(connection, shown)
+    asked_before = {device for device, left in before.items() if any(each.verb is Verb.ASSIGN for each in left)}
+    _keep_found(connection, pool, told.values(), asked_before)
+    _add(connection, pool, {device: each.at for device, each in told.items() if each.action.verb is Verb.ASSIGN})
+    _drop(connection, pool, [device for device, each in told.items() if each.action.verb is Verb.REMOVE])
+    return shown
 
 
 def _keep_found(
@@ -95,15 +103,10 @@ def _keep_found(
             connection.execute(insert(found_holders).values(row).on_conflict_do_nothing())
 
 
-def _in_the_light_of(before: Earlier, outcome: Outcome) -> Earlier:
-    """What became of an earlier action, now that the service has said whether it had changed anything."""
+def _shown_by(outcome: Outcome, before: Sequence[Earlier]) -> list[Earlier]:
+    """What became of earlier actions for a device, now that the service has said whether it had to change anything."""
     asked_to_hold = outcome.action.verb is Verb.ASSIGN
-    held_before = asked_to_hold is (outcome.reason is OutcomeReason.ALREADY)
-    fulfilled = held_before is (before.verb is Verb.ASSIGN)
-    if fulfilled:
-        return replace(before, outcome=replace(before.outcome, kind=OutcomeKind.DONE, retry_at=None))
-    failed, why = OutcomeKind.FAILED, OutcomeReason.NO_EFFECT
-    return replace(before, outcome=replace(before.outcome, kind=failed, reason=why, retry_at=None))
+    return earlier.in_turn(before, holds=asked_to_hold is (outcome.reason is OutcomeReason.ALREADY))
 
 
 def _of(connection: Connection, pool: Pool) -> frozenset[DeviceId]:
@@ -116,9 +119,9 @@ def _holds(connection: Connection, pool: Pool, device: DeviceId) -> bool:
     return connection.execute(query).first() is not None
 
 
-def _add(connection: Connection, pool: Pool, devices: Collection[DeviceId], at: datetime | None) -> None:
-    if devices:
-        rows = [{"licenses": pool.licenses, "device": device, "since": at} for device in devices]
+def _add(connection: Connection, pool: Pool, since: Mapping[DeviceId, datetime | None]) -> None:
+    if since:
+        rows = [{"licenses": pool.licenses, "device": device, "since": at} for device, at in sorted(since.items())]
         connection.execute(insert(holders).on_conflict_do_nothing(), rows)
 
 
@@ -130,13 +133,15 @@ def _drop(connection: Connection, pool: Pool, devices: Collection[DeviceId]) -> 
 
 def _open_actions(pool: Pool) -> Select[Any]:
     return (
-        select(outcomes.c.device, outcomes.c.iccid, outcomes.c.outcome)
+        select(outcomes.c.device, outcomes.c.iccid, outcomes.c.at)
         .join(pool_runs, outcomes.c.pool_run_id == pool_runs.c.id)
-        .where(pool_runs.c.licenses == pool.licenses, earlier.IN_INDEX, outcomes.c.outcome.in_(earlier.OPEN))
+        .where(pool_runs.c.licenses == pool.licenses, earlier.IN_INDEX, earlier.IS_OPEN)
     )
 
 
-def _left_open(connection: Connection, pool: Pool, pool_run: int, devices: Sequence[DeviceId]) -> list[Earlier]:
+def _left_open(
+    connection: Connection, pool: Pool, pool_run: int, devices: Sequence[DeviceId]
+) -> Mapping[DeviceId, list[Earlier]]:
     """The actions for these devices that were sent before, and whose end is not known."""
     rows = connection.execute(
         select(outcomes, runs.c.run)
@@ -144,10 +149,13 @@ def _left_open(connection: Connection, pool: Pool, pool_run: int, devices: Seque
         .join(runs, pool_runs.c.run_id == runs.c.id)
         .where(
             outcomes.c.device.in_([imei_of(device) for device in devices]),
-            outcomes.c.outcome.in_(earlier.OPEN),
+            earlier.IS_OPEN,
             outcomes.c.pool_run_id < pool_run,
             pool_runs.c.licenses == pool.licenses,
         )
     )
-    left = [earlier.of_row(row, pool) for row in rows]
-    return [each for each in left if each.device in set(devices)]
+    left: defaultdict[DeviceId, list[Earlier]] = defaultdict(list)
+    for row in rows:
+        each = earlier.of_row(row, pool)
+        left[each.device].append(each)
+    return left

@@ -28,7 +28,7 @@ DAY = timedelta(hours=24)
 
 def recall(connection: Connection, pool: Pool, observed: Observed, mark: Mark, now: datetime) -> Memory:
     """What bears on the plan of a pool that was just read. Nothing is written."""
-    left = [earlier.proved(each, observed, now) for each in earlier.unsettled(connection, pool, now)]
+    left = earlier.proved(earlier.unsettled(connection, pool, now), pool, observed, now)
     return Memory(
         managed=Managed(connection, pool),
         quarantined=_quarantined(connection, pool, observed, mark, now),

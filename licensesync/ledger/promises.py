@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, and_, bindparam, delete, exists, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, and_, bindparam, delete, exists, func, insert, or_, select, update
 
 from licensesync.ledger import earlier, settling
 from licensesync.ledger.earlier import Earlier
@@ -22,7 +22,8 @@ MOST_STRAYS: Final = 10_000
 class Promise:
     """What the service has accepted for one device; `outcome` is how it stands, `row` and `pool_run` are the ledger's.
 
-    `mark` is that of the inventory's entry when it was asked for.
+    `mark` is that of the inventory's entry when it was asked for. Others for its device came after a `superseded` one:
+    its end is a record, and tells nothing of the device now.
     """
 
     row: int
@@ -31,6 +32,7 @@ class Promise:
     pool: Pool
     mark: str
     outcome: Outcome
+    superseded: bool = False
 
     @property
     def is_open(self) -> bool:
@@ -55,11 +57,21 @@ class Stray:
 
 
 def of_requests(
-    connection: Connection, requests: Collection[str], pools: Mapping[str, Pool]
+    connection: Connection, asked: Collection[tuple[str, str | None, str | None]], pools: Mapping[str, Pool]
 ) -> Mapping[str, list[Promise]]:
-    """The promises that were made for these requests, open or not; `pools` are those of the settings by licenses."""
-    found: defaultdict[str, list[Promise]] = defaultdict(list)
-    for row in connection.execute(_promises().where(outcomes.c.request.in_(requests))):
+    """The promises that were made, open or not, for requests and a device of each, by IMEI, ICCID or both.
+
+    A request that is known has an entry, and that is empty where it was made for other devices. `pools` are those of
+    the settings by licenses.
+    """
+    requests = {request for request, _, _ in asked}
+    known = select(outcomes.c.request).where(outcomes.c.request.in_(requests)).distinct()
+    found: dict[str, list[Promise]] = {request: [] for request in connection.execute(known).scalars()}
+    of_devices = or_(
+        outcomes.c.device.in_({imei for _, imei, _ in asked if imei}),
+        outcomes.c.iccid.in_({iccid for _, _, iccid in asked if iccid}),
+    )
+    for row in connection.execute(_promises().where(outcomes.c.request.in_(requests), of_devices)):
         found[row.request].append(_promise(row, pools))
     return found
 
@@ -91,7 +103,7 @@ def settle(connection: Connection, settled: Sequence[Promise]) -> list[tuple[Pro
         return []
     connection.execute(_SETTLE, [_row(promise) for promise in settled])
     shown: list[tuple[Promise, Earlier]] = []
-    for of_run in _by_pool_run(settled).values():
+    for of_run in _by_pool_run(promise for promise in settled if not promise.superseded).values():
         first = of_run[0]
         marks = {promise.device: promise.mark for promise in of_run}
         outcomes_of_run = [promise.outcome for promise in of_run]
@@ -201,7 +213,9 @@ def _overdue(now: datetime) -> Select[Any]:
 
 def _promise(row: Row[Any], pools: Mapping[str, Pool]) -> Promise:
     pool = pools.get(row.licenses) or _pool(row)
-    return Promise(row.id, row.pool_run_id, row.run, pool, row.mark or "", earlier.of_row(row, pool).outcome)
+    outcome = earlier.of_row(row, pool).outcome
+    superseded = outcome.reason is OutcomeReason.SUPERSEDED
+    return Promise(row.id, row.pool_run_id, row.run, pool, row.mark or "", outcome, superseded)
 
 
 def _pool(row: Row[Any]) -> Pool:

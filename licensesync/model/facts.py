@@ -171,15 +171,18 @@ class Observed:
 class Remembered:
     """Who holds licenses of a pool by what became of all that was asked for, where the service lists nobody.
 
-    Of the `doubtful` something was asked whose end is not known; those that held a license before are among the
-    holders. For the `promised` of them the service is still in time to tell the end. `others` is how many licenses
-    belong to nobody whom we know.
+    Devices for which something was asked whose end is not known have the time of the last request in `open_since`;
+    those that held a license before are among the holders. `others` is how many licenses belong to nobody whom we know.
     """
 
     holders: AbstractSet[DeviceId] = frozenset()
-    doubtful: AbstractSet[DeviceId] = frozenset()
-    promised: AbstractSet[DeviceId] = frozenset()
+    open_since: Mapping[DeviceId, datetime] = field(default_factory=dict)
     others: int = 0
+
+    @property
+    def doubtful(self) -> AbstractSet[DeviceId]:
+        """The devices of which it is not known whether they hold a license."""
+        return frozenset(self.open_since)
 
 
 @dataclass(frozen=True, slots=True)

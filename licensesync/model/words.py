@@ -110,6 +110,7 @@ class OutcomeReason(StrEnum):
     IN_PROGRESS = "in-progress"
     NO_CALLBACK = "no-callback"
     CONTRADICTED = "contradicted"
+    SUPERSEDED = "superseded"
     NO_CAPACITY = "no-capacity"
     NO_ANSWER = "no-answer"
     NO_ROW = "no-row"

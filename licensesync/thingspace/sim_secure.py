@@ -36,13 +36,27 @@ Gate = Callable[[], Awaitable[None]]
 
 
 class SimSecureReader:
-    """Knows who holds the licenses of one SKU; it has no way to change them."""
+    """Knows who holds the licenses of one SKU; it has no way to change them.
 
-    def __init__(self, pool: Pool, reader: Reader, recall: Recall, gate: Gate | None = None) -> None:
+    The service has `patience` to tell how a request ended.
+    """
+
+    def __init__(  # noqa: PLR0913 - what differs from one account to the next, by name
+        self,
+        pool: Pool,
+        reader: Reader,
+        recall: Recall,
+        *,
+        patience: timedelta,
+        gate: Gate | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self.pool = pool
         self._reader = reader
         self._recall = recall
+        self._patience = patience
         self._gate = gate
+        self._now = now
 
     async def observe(self, known: Collection[DeviceId], progress: Callable[[int, int | None], None]) -> Observed:
         """Who holds a license by what is remembered, proved whole: as many as the service itself counts.
@@ -59,7 +73,7 @@ class SimSecureReader:
             progress(len(remembered.holders), capacity.assigned)
             if remembered == await self._recall(self.pool):
                 if not (doubt := disagreement(self.pool, remembered, capacity)):
-                    return _observed(remembered, capacity)
+                    return _observed(remembered, capacity, self._now() - self._patience)
             else:
                 doubt = "requests were settled faster than the service was asked for its counts"
             await asyncio.sleep(PAUSE * attempt if attempt < ATTEMPTS else 0)
@@ -82,13 +96,15 @@ class SimSecureReader:
 class SimSecureLister(SimSecureReader):
     """Reads as a SimSecureReader does; `since` has the day (UTC) on which devices got their licenses, where known."""
 
-    def __init__(self, pool: Pool, reader: Reader, recall: Recall, since: Mapping[DeviceId, date]) -> None:
-        super().__init__(pool, reader, recall)
+    def __init__(
+        self, pool: Pool, reader: Reader, recall: Recall, *, patience: timedelta, since: Mapping[DeviceId, date]
+    ) -> None:
+        super().__init__(pool, reader, recall, patience=patience)
         self.since = since
 
 
 class SimSecureService(SimSecureReader):
-    """Knows and changes who holds the licenses of one SKU; the service has `patience` to tell how a request ended."""
+    """Knows and changes who holds the licenses of one SKU."""
 
     largest_batch = MOST_DEVICES
 
@@ -102,10 +118,8 @@ class SimSecureService(SimSecureReader):
         gate: Gate | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        super().__init__(pool, client, recall, gate)
+        super().__init__(pool, client, recall, patience=patience, gate=gate, now=now)
         self._client = client
-        self._patience = patience
-        self._now = now
 
     async def submit(self, batch: Sequence[Action]) -> list[Outcome]:
         """One outcome for each action of the batch, which has one verb: `pending` where the service has accepted it.
@@ -139,6 +153,31 @@ class SimSecureService(SimSecureReader):
         return outcomes
 
 
+def _observed(remembered: Remembered, capacity: Capacity, overdue: datetime) -> Observed:
+    """Who holds a license.
+
+    Where none is left to ask again with, the counts may tell what became of requests that were made before `overdue`:
+    if they agree only when each open assignment and no open removal has its effect on them, or the other way round.
+    """
+    fewest, most = _bounds(remembered)
+    told = frozenset(device for device, asked in remembered.open_since.items() if asked <= overdue)
+    if capacity.free or not told or capacity.assigned not in {fewest, most}:
+        return Observed(remembered.holders, capacity, remembered.doubtful)
+    holders = remembered.holders | told if capacity.assigned == most else remembered.holders - told
+    return Observed(holders, capacity, remembered.doubtful - told)
+
+
+def _bounds(remembered: Remembered) -> tuple[int, int]:
+    """How many licenses may be counted as assigned, at least and at most.
+
+    Of what was asked for and is not settled, the service may count any or none.
+    """
+    open_removals = len(remembered.doubtful & remembered.holders)
+    open_assignments = len(remembered.doubtful) - open_removals
+    certain = len(remembered.holders) + remembered.others
+    return certain - open_removals, certain + open_assignments
+
+
 def capacity_of(counts: SkuCounts) -> Capacity:
     """What the service counts. Raises IncompleteObservation where it leaves out what is needed."""
     if counts.license_purchased is None or counts.license_assigned is None:
@@ -147,25 +186,9 @@ def capacity_of(counts: SkuCounts) -> Capacity:
     return Capacity(counts.license_purchased, counts.license_assigned, counts.license_available)
 
 
-def _observed(remembered: Remembered, capacity: Capacity) -> Observed:
-    """Who holds a license. Where none is left to ask with, the counts may tell what became of assignments."""
-    perhaps = remembered.doubtful - remembered.holders
-    all_took_effect = capacity.assigned == len(remembered.holders) + remembered.others + len(perhaps)
-    no_removals = perhaps == remembered.doubtful
-    if capacity.free or not all_took_effect or not no_removals:
-        return Observed(remembered.holders, capacity, remembered.doubtful)
-    return Observed(remembered.holders | (perhaps - remembered.promised), capacity, remembered.promised)
-
-
 def disagreement(pool: Pool, remembered: Remembered, capacity: Capacity) -> str:
-    """By how many the service's count is not what is remembered, and the ways out; empty where the two agree.
-
-    Of what was asked for and is not settled, the service may count any or none.
-    """
-    open_removals = len(remembered.doubtful & remembered.holders)
-    open_assignments = len(remembered.doubtful) - open_removals
-    certain = len(remembered.holders) + remembered.others
-    fewest, most = certain - open_removals, certain + open_assignments
+    """By how many the service's count is not what is remembered, and the ways out; empty where the two agree."""
+    fewest, most = _bounds(remembered)
     if fewest - pool.tolerance <= capacity.assigned <= most + pool.tolerance:
         return ""
     return _in_words(pool, remembered, capacity, fewest, most)
