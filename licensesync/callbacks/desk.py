@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 
@@ -22,6 +23,8 @@ from licensesync.ledger.promises import Promise
 from licensesync.model import Outcome, OutcomeKind, OutcomeReason, Pool
 from licensesync.thingspace import sim_secure_verdicts
 from licensesync.thingspace.callback_wire import Callback
+
+T = TypeVar("T")
 
 AT_ONCE: Final = 500
 LOOKS: Final = 1.0
@@ -102,6 +105,8 @@ class Desk:
         self._waiting: list[tuple[Callback, asyncio.Future[None]]] = []
         self._came = asyncio.Event()
         self._ends = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, "callbacks")
+        self._writer = database.Writer(ledger)
         self._may_have_strays = True
         self._stray_at = time.monotonic()
 
@@ -126,6 +131,8 @@ class Desk:
             self._ends.set()
             self._came.set()
             await asyncio.gather(*work)
+            await self._in_thread(self._writer.close)
+            self._thread.shutdown()
             self._journal.catch_up()
 
     async def _settle_callbacks(self) -> None:
@@ -150,7 +157,7 @@ class Desk:
             claims = False
             batch, self._waiting = self._waiting[:AT_ONCE], self._waiting[AT_ONCE:]
             try:
-                taken = await asyncio.to_thread(self._kept, [callback for callback, _ in batch])
+                taken = await self._in_thread(self._kept, [callback for callback, _ in batch])
             except Exception as error:  # noqa: BLE001 - whatever it is, they are sent again, and others are settled
                 self._journal.unkept(error)
                 _answer(batch, LedgerError(str(error)))
@@ -165,7 +172,7 @@ class Desk:
                     await self._ends.wait()
             self._journal.catch_up()
             try:
-                overdue, forgotten = await asyncio.to_thread(self._expired)
+                overdue, forgotten = await self._in_thread(self._expired)
             except LedgerError as error:
                 self._journal.unkept(error)
                 continue
@@ -173,6 +180,10 @@ class Desk:
                 self._journal.overdue(promise)
             if forgotten:
                 self._journal.forgotten(forgotten)
+
+    async def _in_thread(self, work: Callable[..., T], *arguments: object) -> T:
+        """All that has to do with the ledger is done in one thread, whose connection stays open."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
 
     def _tell(self, taken: Taken) -> None:
         for received in taken.received:
@@ -187,7 +198,7 @@ class Desk:
         if not callbacks and not self._is_something_claimable():
             return Taken(())
         pools = self._by_licenses()
-        with database.changed(self._ledger) as connection:
+        with self._writer.changed() as connection:
             taken = _take(connection, callbacks, pools, self._now())
             claimed = promises.claimable(connection)
             late = [msgspec.json.decode(each.told, type=Callback) for each in claimed]
@@ -209,7 +220,7 @@ class Desk:
         with database.read(self._ledger) as connection:
             if connection is None or not promises.is_something_over(connection, now, now - STRAYS_ARE_KEPT):
                 return [], 0
-        with database.changed(self._ledger) as connection:
+        with self._writer.changed() as connection:
             overdue = promises.expire(connection, self._by_licenses(), now)
             return overdue, promises.forget_strays(connection, now - STRAYS_ARE_KEPT)
 

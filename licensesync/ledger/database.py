@@ -11,7 +11,7 @@ import os
 import sqlite3
 import stat
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import Connection, StaticPool, create_engine, event
@@ -64,6 +64,47 @@ def changed(path: Path) -> Iterator[Connection]:
     """A ledger of this version, for one short transaction beside whatever else goes on. Raises LedgerError."""
     with explained(path), _connected(path) as connection, connection.begin():
         yield connection
+
+
+class Writer:
+    """A ledger that stays open for many short transactions of one thread; a file that was replaced is opened anew."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._open = ExitStack()
+        self._connection: Connection | None = None
+        self._file: tuple[int, int] | None = None
+
+    @contextmanager
+    def changed(self) -> Iterator[Connection]:
+        """One transaction. Raises LedgerError."""
+        with explained(self._path):
+            try:
+                connection = self._connected()
+                with connection.begin():
+                    yield connection
+            except DBAPIError:
+                self.close()
+                raise
+
+    def close(self) -> None:
+        self._open.close()
+        self._connection = None
+
+    def _connected(self) -> Connection:
+        file = _identity(self._path)
+        if self._connection is None or file != self._file:
+            self.close()
+            self._connection = self._open.enter_context(_connected(self._path))
+            self._file = file
+        return self._connection
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    with suppress(OSError):
+        found = path.stat()
+        return found.st_dev, found.st_ino
+    return None
 
 
 @contextmanager
