@@ -303,7 +303,7 @@ class Story:
 
     def _stands(self) -> tuple[int, list[int]]:
         """How far it is: what was done at the service, and what is left open."""
-        return len(self.sku.history), [row.id for row in rows_of(self.fleet.folder) if row.outcome in OPEN]
+        return len(self.sku.history), [row.id for row in rows_of(self.fleet.folder) if _is_open(row)]
 
     async def drained(self) -> None:
         """Nothing is pending at the service, and no callback is on its way."""
@@ -323,10 +323,10 @@ class Story:
     def _is_over(self, report: Any) -> bool:
         """That run had nothing to do, and nothing of earlier ones is open."""
         nothing_sent = not any(pool["outcomes"] for pool in report["pools"])
-        return nothing_sent and not any(row.outcome in OPEN for row in rows_of(self.fleet.folder))
+        return nothing_sent and not any(_is_open(row) for row in rows_of(self.fleet.folder))
 
     def _doubtful(self) -> set[str]:
-        return {row.device for row in rows_of(self.fleet.folder) if row.outcome in OPEN}
+        return {row.device for row in rows_of(self.fleet.folder) if _is_open(row)}
 
     def _foretell(self) -> set[str] | None:
         """Who is to hold a license at the end; None where a callback that was kept may still change what is open.
@@ -388,13 +388,14 @@ class Story:
         """What the ledger says of each request is what the world has done for it."""
         rows = rows_of(self.fleet.folder)
         done = {(change.request, str(change.device)): change.deed for change in self.sku.history}
-        assert not [row for row in rows if row.outcome in OPEN]
+        assert not [row for row in rows if _is_open(row)]
         spared = {device for _, device in believed}
         wrong = [row for row in rows if row.device not in spared and not _is_true(row, rows, done)]
         assert not wrong, f"the world says otherwise: {wrong}"
         kept = {(row.request, row.device) for row in rows}
         unnamed = Counter((end[1], deed) for end, deed in done.items() if end not in kept and end[1] not in spared)
-        proved = Counter((row.device, DEEDS[row.verb]) for row in rows if not row.request and row.outcome == "done")
+        nameless = [row for row in rows if not row.request and (row.outcome == "done" or _is_superseded(row))]
+        proved = Counter((row.device, DEEDS[row.verb]) for row in nameless)
         assert unnamed <= proved, f"the ledger does not know of {unnamed - proved}"
         assert query(ledger_of(self.fleet.folder), "PRAGMA integrity_check") == [("ok",)]
 
@@ -422,9 +423,18 @@ class Story:
         assert ended.document["verdict"] == "in-step"
 
 
+def _is_open(row: Row) -> bool:
+    return row.outcome in OPEN and not _is_superseded(row)
+
+
+def _is_superseded(row: Row) -> bool:
+    """How it ended, nobody can tell any more, and the row says so."""
+    return (row.outcome, row.reason) == ("unknown", "superseded")
+
+
 def _is_true(row: Row, rows: Sequence[Row], done: Mapping[End, Deed]) -> bool:
     """Whether a row tells what its request did: done for what was done, or was so before; else that nothing was."""
-    if row.request is None:
+    if row.request is None or _is_superseded(row):
         return True
     deed = done.get((row.request, row.device))
     if deed is not None:
