@@ -117,7 +117,7 @@ def in_turn(actions: Iterable[Earlier], *, holds: bool) -> list[Earlier]:
             judged.append(_ended(each, OutcomeKind.UNKNOWN, OutcomeReason.SUPERSEDED))
         elif holds is (each.verb is Verb.ASSIGN):
             done = each.verb
-            judged.append(_ended(each, OutcomeKind.DONE, each.outcome.reason))
+            judged.append(_ended(each, OutcomeKind.DONE, each.outcome.reason or OutcomeReason.NO_CALLBACK))
         else:
             judged.append(_ended(each, OutcomeKind.FAILED, OutcomeReason.NO_EFFECT))
     return judged
