@@ -103,6 +103,9 @@ def read_callbacks(written: Section | None, folder: Path, *, insecure: bool) -> 
         trusted_proxies=_networks(written.node("trusted_proxies"), "trusted_proxies", LISTED, written),
     )
     callbacks = replace(callbacks, sources=_sources(callbacks, written))
+    if callbacks.take_over and not callbacks.register:
+        message = "take_over registers an address, which register: false does not allow"
+        written.problems.add(written.place("take_over"), message, "remove one of the two")
     written.close()
     report_plain_http(callbacks.public_url, "public_url", written, insecure=insecure)
     return callbacks

@@ -99,12 +99,19 @@ class Lister(Observer, Protocol):
 
 
 @asynccontextmanager
-async def listers(work: Survey) -> AsyncIterator[tuple[Lister, ...]]:
-    """What can tell who holds a license of each pool; it has no way to write."""
+async def listers(
+    work: Survey, listed: Mapping[str, Collection[DeviceId]] | None = None
+) -> AsyncIterator[tuple[Lister, ...]]:
+    """What can tell who holds a license of each pool; it has no way to write.
+
+    Of pools in `listed`, none of which the service lists, these devices are taken for the holders.
+    """
     thingspace = work.settings.thingspace
     rejections = _rejections(work.settings, work.credentials)
     async with client.reading(thingspace.url, _bounds(thingspace), work.credentials, os.environ, rejections) as reader:
-        yield tuple(LISTERS[pool.product](pool, reader, work.settings) for pool in work.pools)
+        yield tuple(
+            LISTERS[pool.product](pool, reader, work.settings, (listed or {}).get(pool.name)) for pool in work.pools
+        )
 
 
 @asynccontextmanager
@@ -147,17 +154,19 @@ def _sim_secure_reader(pool: Pool, reader: Reader, settings: Settings) -> Observ
     return SimSecureReader(pool, reader, _remembered(settings), patience=_patience(settings))
 
 
-def _fota_lister(pool: Pool, reader: Reader, settings: Settings) -> Lister:
+def _fota_lister(pool: Pool, reader: Reader, settings: Settings, listed: Collection[DeviceId] | None) -> Lister:
+    del listed
     thingspace = settings.thingspace
     return FotaLister(pool, reader, cursors=thingspace.concurrency, form=status_form(thingspace))
 
 
-def _sim_secure_lister(pool: Pool, reader: Reader, settings: Settings) -> Lister:
+def _sim_secure_lister(pool: Pool, reader: Reader, settings: Settings, listed: Collection[DeviceId] | None) -> Lister:
     from licensesync.ledger import holders  # noqa: PLC0415 - slow to import, and not always needed
 
     since = holders.since(settings.ledger_path(os.environ), pool)
     days = {device: at.astimezone(UTC).date() for device, at in since.items()}
-    return SimSecureLister(pool, reader, _remembered(settings), patience=_patience(settings), since=days)
+    recall = _remembered(settings, listed)
+    return SimSecureLister(pool, reader, recall, patience=_patience(settings), since=days)
 
 
 def _fota_service(pool: Pool, writer: Client, settings: Settings, gated: Gated | None) -> LicenseService:
@@ -176,7 +185,7 @@ READERS: Mapping[Product, Callable[[Pool, Reader, Settings], Observer]] = {
     Product.FOTA: _fota_reader,
     Product.SIM_SECURE: _sim_secure_reader,
 }
-LISTERS: Mapping[Product, Callable[[Pool, Reader, Settings], Lister]] = {
+LISTERS: Mapping[Product, Callable[[Pool, Reader, Settings, Collection[DeviceId] | None], Lister]] = {
     Product.FOTA: _fota_lister,
     Product.SIM_SECURE: _sim_secure_lister,
 }
@@ -190,14 +199,14 @@ def _patience(settings: Settings) -> timedelta:
     return (settings.callbacks or Callbacks("")).timeout
 
 
-def _remembered(settings: Settings) -> Recall:
-    """What the ledger knows of who holds licenses that the service does not list."""
+def _remembered(settings: Settings, listed: Collection[DeviceId] | None = None) -> Recall:
+    """What the ledger knows of who holds licenses that the service does not list; or would, by a list of holders."""
     path = settings.ledger_path(os.environ)
 
     async def recall(pool: Pool) -> Remembered:
         from licensesync.ledger import holders  # noqa: PLC0415 - slow to import, and not always needed
 
-        return await asyncio.to_thread(holders.look_up, path, pool)
+        return await asyncio.to_thread(holders.look_up, path, pool, listed)
 
     return recall
 

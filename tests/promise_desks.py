@@ -150,7 +150,7 @@ class PromiseDesk:
     async def listen(self) -> None:
         """Callbacks are heard from now on, and registered."""
         desk = Desk(self.ledger, lambda: [self.pool], self.heard)
-        await self._hearing.enter_async_context(hearing(self.callbacks, SECRET, desk))
+        await self._hearing.enter_async_context(hearing(self.callbacks, lambda: SECRET, desk))
         await Registrar(self.client, self.callbacks, SECRET).keep(ACCOUNT)
 
     async def stop_listening(self) -> None:

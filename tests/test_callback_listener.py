@@ -116,7 +116,7 @@ async def door_at(
     tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Door]:
     mailbox = Mailbox()
-    async with listening(wanted, WHO, mailbox, limits=limits, patience=patience) as address:
+    async with listening(wanted, lambda: WHO, mailbox, limits=limits, patience=patience) as address:
         yield Door(address, mailbox, tls)
 
 
@@ -535,7 +535,7 @@ async def test_whoever_has_waited_for_longest_makes_room_for_who_comes(door: Doo
 async def test_an_end_answers_what_is_being_taken_and_leaves_no_task() -> None:
     before = asyncio.all_tasks()
     mailbox = Mailbox()
-    async with listening(WANTED, WHO, mailbox) as address:
+    async with listening(WANTED, lambda: WHO, mailbox) as address:
         door = Door(address, mailbox)
         mailbox.opened.clear()
         idle, writer = await door.open()

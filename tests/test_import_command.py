@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from fleets import ACCOUNT, CREDENTIALS, Ended, Fleet, fleet_of, imeis
+from ledgers import query
 
 from licensesync.simulator.bought import Sim, Sku
 
@@ -273,6 +274,23 @@ async def test_a_list_replaces_what_the_ledger_knew_and_one_that_does_not_agree_
     assert "1 holder of pool sim now: 1 more, 1 gone" in other.err
     assert "1 fewer than are known" in two.err
     assert not (tmp_path / "c.yaml").exists()
+    assert query(tmp_path / "licensesync.db", "SELECT device FROM holders") == [(second.replace(",", "/"),)]
+
+
+async def test_a_list_of_nobody_is_taken_where_nobody_holds_a_license_any_more(tmp_path: Path) -> None:
+    async with fleet_of(tmp_path) as fleet:
+        fleet.settings(pool=SIM_POOL)
+        fleet.account.skus["SIMSec-IoT"] = Sku(9, 1)
+        (tmp_path / "one.csv").write_text(f"imei,iccid\n{imeis(0, 1)[0]},89148000000000000000\n")
+        (tmp_path / "none.csv").write_text("imei,iccid\n")
+        (tmp_path / "empty.csv").write_text("")
+        one = await fleet.run("import", "--file", "one.csv", "--pool", "sim")
+        fleet.account.skus["SIMSec-IoT"] = Sku(9)
+        none = await fleet.run("import", "--file", "none.csv", "--pool", "sim")
+        empty = await fleet.run("import", "--file", "empty.csv", "--pool", "sim")
+    assert (one.code, none.code, empty.code) == (0, 0, 1)
+    assert "0 holders of pool sim now: 0 more, 1 gone" in none.err
+    assert "empty.csv:1:1: the list is empty" in empty.err
 
 
 async def test_a_list_with_problems_changes_nothing_and_all_of_them_are_told(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from promise_desks import SKU, PromiseDesk, promise_desk, sim_of, sims
@@ -11,7 +13,7 @@ from promise_desks import SKU, PromiseDesk, promise_desk, sim_of, sims
 from licensesync.callbacks.desk import Reception
 from licensesync.callbacks.listener import Rejected
 from licensesync.ledger import database, holders
-from licensesync.model import HeldReason, Mode, OutcomeKind, Plan, Reading, Unread, Verb
+from licensesync.model import HeldReason, Limits, Mode, OutcomeKind, Plan, Reading, Unread, Verb
 
 A, B, C = sims(0, 3)
 DONE = [("assign", "done", None)]
@@ -426,6 +428,51 @@ async def test_a_list_that_the_operator_has_makes_the_reading_whole() -> None:
         planned = await desk.plan([A, B])
         assert isinstance(planned, Plan)
         assert planned.kept == 2
+
+
+async def test_a_reading_is_whole_while_callbacks_come_in() -> None:
+    wanted = sims(0, 30)
+    async with promise_desk(quirks={"callback_after": "0.3", "delayed": "on@skus", "delay": "0.5"}) as desk:
+        await desk.run(wanted, batch_size=1)
+        assert isinstance(await desk.plan(wanted), Plan)
+        await desk.is_settled()
+        await in_step(desk, [*wanted])
+
+
+async def test_a_holder_whose_second_assignment_is_open_is_a_holder_for_certain() -> None:
+    async with promise_desk(quirks={"callback_lost": "on"}, patience=0.2) as desk:
+        first = await desk.run([A, B])
+        await desk.becomes(lambda: len(desk.heard.late) == 2)
+        await desk.run([A, B])
+        await desk.becomes(lambda: len(desk.heard.late) == 4)
+        for device in (A, B):
+            await desk.post(desk.told(device, request=str(first.pool.outcomes[0].request)))
+        assert desk.known.holders == {A, B}
+        assert not desk.known.doubtful
+        desk.sku.take(sim_of(A), 0.0)
+        planned = await desk.plan([A, B])
+        assert isinstance(planned, Unread)
+        assert "1 fewer than are known" in planned.problem
+
+
+async def test_a_removal_that_is_asked_for_again_is_one_of_the_day() -> None:
+    async with promise_desk(patience=0.2) as desk:
+        desk.pool = replace(desk.pool, limits=Limits(100, 100, per_day=4))
+        wanted = sims(0, 12)
+        desk.trust()
+        await desk.run(wanted)
+        await desk.is_settled()
+        desk.patience = timedelta(seconds=0.2)
+        desk.switch(callback_lost="on")
+        await desk.run(wanted[3:])
+        await desk.becomes(lambda: len(desk.heard.late) == 3)
+        desk.trust()
+        again = await desk.run(wanted[3:])
+        assert again.plan.refusal is None
+        await desk.is_settled()
+        more = await desk.plan(wanted[4:])
+        assert isinstance(more, Plan)
+        assert [each.device for each in more.actions] == [wanted[3]]
 
 
 async def test_a_lifetime_license_is_assigned_and_never_removed() -> None:

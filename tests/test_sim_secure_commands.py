@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import socket
 from pathlib import Path
 from typing import Any
@@ -219,6 +220,58 @@ async def test_an_apply_that_waits_assigns_what_its_removals_free(tmp_path: Path
     assert sku_of(fleet).licensed == set(SIMS[1:3])
     assert ended.document["pools"][0]["counts"]["done"] == 2
     assert [held["reason"] for held in ended.document["pools"][0]["held"]] == ["no-capacity"]
+
+
+async def test_what_callbacks_reject_stands_in_status_and_metrics_before_the_next_run(tmp_path: Path) -> None:
+    async with fleet_of(tmp_path, licenses=10) as fleet:
+        fleet.account.skus[SKU] = Sku(10)
+        fleet.account.unknown.add(SIMS[0].imei)
+        settings(fleet)
+        inventory(fleet, SIMS[:2])
+        scheduled(fleet)
+        async with serving(fleet, CALLBACK_CREDENTIALS) as service:
+            await service.told("callback.received", 2)
+            status = json.loads((await service.seen("/status.json"))[1])
+            unfinished = await service.metric('licensesync_unfinished{outcome="rejected",pool="sim"}')
+            succeeded = await service.metric('licensesync_last_success_timestamp_seconds{pool="sim"}')
+        shown = (await run(fleet, "status", "--format", "json")).document
+    for document in (status, shown):
+        pool = document["pools"][1]
+        assert pool["verdict"] == "incomplete"
+        counts = {kind: pool["counts"][kind] for kind in ("done", "pending", "rejected")}
+        assert counts == {"done": 1, "pending": 0, "rejected": 1}
+    assert (unfinished, succeeded) == (1, 0)
+
+
+async def test_a_changed_callback_password_is_registered_by_a_reload(tmp_path: Path) -> None:
+    password = tmp_path / "thingspace-callback-password"
+    password.write_text("callback-password-of-yesterday")
+    environ = {**CALLBACK_CREDENTIALS, "CALLBACK_PASSWORD_FILE": str(password)}
+    async with fleet_of(tmp_path, licenses=10) as fleet:
+        fleet.account.skus[SKU] = Sku(10)
+        settings(fleet)
+        inventory(fleet, SIMS[:1])
+        scheduled(fleet)
+        async with serving(fleet, environ) as service:
+            await service.told("callback.received", outcome="done")
+            password.write_text("callback-password-of-today")
+            service.signal(signal.SIGHUP)
+            await service.told("callbacks.renewed", account=ACCOUNT)
+            inventory(fleet, SIMS[:2])
+            await service.told("callback.received", 2, outcome="done")
+    assert fleet.account.callbacks[CARRIER_SERVICE].password == "callback-password-of-today"
+
+
+async def test_a_list_of_callbacks_in_an_error_shows_no_password(tmp_path: Path) -> None:
+    async with fleet_of(tmp_path, licenses=10, quirks={"error-503": "on@registrations"}) as fleet:
+        fleet.account.skus[SKU] = Sku(10)
+        fleet.account.callbacks[CARRIER_SERVICE] = THEIRS
+        settings(fleet)
+        inventory(fleet, SIMS[:1])
+        ended = await run(fleet, "apply", "--yes", "--wait", "5s")
+    assert ended.code == 1
+    assert "callback registrations: HTTP 503" in ended.err
+    assert "temporarily" not in ended.err, "nothing of such an answer is quoted"
 
 
 async def test_no_credential_of_callbacks_is_kept_or_told(tmp_path: Path) -> None:

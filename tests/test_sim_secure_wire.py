@@ -255,7 +255,7 @@ def test_a_reading_agrees_exactly_if_some_of_the_open_requests_explain_the_count
         for more in range(assignments + 1)
         for off in range(-tolerance, tolerance + 1)
     }
-    assert (disagreement(pool, known, Capacity(100, assigned)) == "") is (assigned in possible)
+    assert (disagreement(pool, Capacity(100, assigned), known) == "") is (assigned in possible)
 
 
 @pytest.mark.parametrize(
@@ -287,4 +287,4 @@ def test_what_does_not_agree_says_by_how_many_and_the_ways_out(
 ) -> None:
     pool = Pool("sim", Product.SIM_SECURE, ACCOUNT, Mode.MANAGED, sku=SKU, others=others)
     known = Remembered(frozenset([DeviceId("1"), DeviceId("2")]), others=left)
-    assert told in disagreement(pool, known, Capacity(9, assigned))
+    assert told in disagreement(pool, Capacity(9, assigned), known)

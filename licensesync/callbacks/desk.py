@@ -158,12 +158,12 @@ class Desk:
             batch, self._waiting = self._waiting[:AT_ONCE], self._waiting[AT_ONCE:]
             try:
                 taken = await self._in_thread(self._kept, [callback for callback, _ in batch])
+                _answer(batch, None)
+                self._tell(taken)
             except Exception as error:  # noqa: BLE001 - whatever it is, they are sent again, and others are settled
                 self._journal.unkept(error)
                 _answer(batch, LedgerError(str(error)))
                 return
-            _answer(batch, None)
-            self._tell(taken)
 
     async def _watch_the_clock(self) -> None:
         while not self._ends.is_set():
@@ -173,7 +173,7 @@ class Desk:
             self._journal.catch_up()
             try:
                 overdue, forgotten = await self._in_thread(self._expired)
-            except LedgerError as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next look may fare better
                 self._journal.unkept(error)
                 continue
             for promise in overdue:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from licensesync.callbacks.desk import Desk
@@ -13,7 +13,7 @@ from licensesync.values import Address
 
 
 @asynccontextmanager
-async def hearing(wanted: Callbacks, who: CallbackCredentials, desk: Desk) -> AsyncIterator[Address]:
+async def hearing(wanted: Callbacks, who: Callable[[], CallbackCredentials], desk: Desk) -> AsyncIterator[Address]:
     """Callbacks are listened to at this address, and settled at the desk, until the end.
 
     Raises LicenseSyncError where nobody can listen.

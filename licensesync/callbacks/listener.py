@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from enum import StrEnum
 from http import HTTPStatus
@@ -57,13 +57,15 @@ class Receiver(Protocol):
 @asynccontextmanager
 async def listening(
     wanted: Callbacks,
-    who: CallbackCredentials,
+    who: Callable[[], CallbackCredentials],
     receiver: Receiver,
     *,
     limits: Limits = LIMITS,
     patience: float = PATIENCE,
 ) -> AsyncIterator[Address]:
     """Callbacks are taken at `wanted.listen` until the end. The value is where: port 0 becomes one that is free.
+
+    `who` tells the name and the password of good ones, at any moment.
 
     Raises LicenseSyncError where nobody can listen, or where the files of `wanted.tls` cannot be used.
     """
@@ -76,7 +78,9 @@ async def listening(
 class _Mailbox:
     """Answers whatever is posted to its path alike, so that nobody learns from the answer what is wrong with it."""
 
-    def __init__(self, wanted: Callbacks, who: CallbackCredentials, receiver: Receiver, patience: float) -> None:
+    def __init__(
+        self, wanted: Callbacks, who: Callable[[], CallbackCredentials], receiver: Receiver, patience: float
+    ) -> None:
         self._wanted = wanted
         self._path = _bare(wanted.path)
         self._who = who
@@ -111,7 +115,8 @@ class _Mailbox:
             received = read(body)
         except NotACallback:
             return Rejected.FORM
-        is_theirs = matches(received, self._who.username, self._who.password)
+        who = self._who()
+        is_theirs = matches(received, who.username, who.password)
         return received.callback if is_theirs else Rejected.CREDENTIALS
 
     def _is_from_a_source(self, request: web.BaseRequest) -> bool:

@@ -71,8 +71,7 @@ class Registrar:
                 "that address is yours, write it as callbacks.public_url; if it may be replaced, which ends what "
                 "its owner does with it, write take_over: true below callbacks"
             )
-        await self._client.write(callback_calls.deregister(account))
-        await self._send_registration(account)
+        await self._replace_registration(account)
         self._log.warning("callbacks.taken-over", account=account, url=self._wanted.public_url, host_before=host)
 
     async def _renew(self, account: str) -> None:
@@ -82,9 +81,16 @@ class Registrar:
                 f"the callbacks of account {account} come with another name or password than CALLBACK_USERNAME and "
                 "CALLBACK_PASSWORD, and register is false; make them equal, or write register: true"
             )
-        await self._client.write(callback_calls.deregister(account))
-        await self._send_registration(account)
+        await self._replace_registration(account)
         self._log.info("callbacks.renewed", account=account, url=self._wanted.public_url)
+
+    async def _replace_registration(self, account: str) -> None:
+        """At once where the service allows that, so that there is no moment without one."""
+        try:
+            await self._send_registration(account)
+        except IncompleteObservation:
+            await self._client.write(callback_calls.deregister(account))
+            await self._send_registration(account)
 
     async def _send_registration(self, account: str) -> None:
         call = callback_calls.register(account, self._wanted.public_url, self._who.username, self._who.password)

@@ -38,7 +38,7 @@ async def prepared(work: Pass, client: Client) -> AsyncIterator[Gated | None]:
     who = callback_credentials(os.environ)
     registrar = Registrar(client, wanted, who)
     desk = Desk(ledger, work.settings.pools.values, CallbackJournal())
-    async with hearing(wanted, who, desk):
+    async with hearing(wanted, lambda: who, desk):
         for account in accounts:
             await registrar.keep(account)
         yield registrar.gate

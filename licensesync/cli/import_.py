@@ -42,9 +42,7 @@ def import_(
     must_be_writable(output, OPTION)
     if not force:
         must_be_new(output, OPTION)
-    if file is not None:
-        survey.take_list(work, file)
-    holdings = survey.read_whole(work)
+    holdings = survey.read_whole(work) if file is None else survey.read_with_list(work, file)
     document = inventory.text(holdings, datetime.now(UTC)).encode()
     if output is None:
         print_result(document)

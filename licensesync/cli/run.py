@@ -19,6 +19,7 @@ from licensesync.cli.progress import progress_on
 from licensesync.composition import Gated, Pass
 from licensesync.errors import LedgerError
 from licensesync.journal import RunJournal
+from licensesync.ledger import lock
 from licensesync.ledger.book import Book
 from licensesync.model import OutcomeKind, Report, RunPlan
 from licensesync.render.words import counted
@@ -52,7 +53,9 @@ async def _run(work: Pass, wish: Wish, book: Book) -> Report:
             with progress_on(sys.stderr) as shown, _stopping_on_signals() as stop:
                 journal = RunJournal(shown, run=book.run)
                 report = await running.carried_out(work, run_plan, services, book, stop=stop, journal=journal)
-                if wish.wait is not None:
+                if wish.wait is None:
+                    _warn_of_unheard(report, book)
+                else:
                     until = asyncio.get_running_loop().time() + wish.wait.total_seconds()
                     report = await _with_callbacks(report, until, book, stop)
                     report = await running.carried_on(work, report, services, book, stop=stop, journal=journal)
@@ -70,6 +73,15 @@ async def _hearing(work: Pass, wish: Wish, writer: Client) -> AsyncIterator[Gate
 
     async with waiting.prepared(work, writer) as gated:
         yield gated
+
+
+def _warn_of_unheard(report: Report, book: Book) -> None:
+    """Who does not wait for callbacks leaves them to somebody who hears them."""
+    pending = sum(each.request is not None for pool in report.pools for each in pool.outcomes)
+    if pending and not lock.is_held(book.path, lock.SERVICE):
+        _say(
+            f"nobody hears the callbacks of {counted(pending, 'device')} now: start licensesync serve, or apply --wait"
+        )
 
 
 async def _with_callbacks(report: Report, until: float, book: Book, stop: asyncio.Event) -> Report:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,9 +30,12 @@ from licensesync.settings import GitSource, Settings
 NAMED = 5  # identifiers in one message
 
 
-def read_whole(work: Survey) -> list[Holdings]:
-    """Who holds a license of each chosen pool. Where a pool cannot be read whole, says so and ends the program."""
-    read = asyncio.run(_read(work))
+def read_whole(work: Survey, listed: Mapping[str, Collection[DeviceId]] | None = None) -> list[Holdings]:
+    """Who holds a license of each chosen pool; of pools in `listed`, these devices, if the service counts as many.
+
+    Where a pool cannot be read whole, says so and ends the program.
+    """
+    read = asyncio.run(_read(work, listed or {}))
     unread = [each for each in read if isinstance(each, Unread)]
     for each in unread:
         _say(f"licensesync: pool {each.pool.name} could not be read whole ({each.reading}): {each.problem}")
@@ -43,19 +46,23 @@ def read_whole(work: Survey) -> list[Holdings]:
     return [each for each in read if isinstance(each, Holdings)]
 
 
-def take_list(work: Survey, file: Path) -> None:
-    """The ledger knows from now on who holds the licenses of a pool that the service does not list.
+def read_with_list(work: Survey, file: Path) -> list[Holdings]:
+    """The same, and the ledger knows from now on who holds the licenses of a pool that the service does not list.
 
-    Raises InventoryError with all that is wrong with the list, Locked, LedgerError.
+    A list that does not agree with the service's count is not taken. Raises InventoryError with all that is wrong with
+    the list, Locked, LedgerError.
     """
     from licensesync.ledger import database, holders, lock
 
     pool = _whose_list(work)
     listed = _listed_in(file, pool)
     path = work.settings.ledger_path(os.environ)
-    with lock.held(path, "import", datetime.now(UTC)), database.written(path) as ledger, ledger.begin():
-        came, went = holders.replace_all(ledger, pool, listed)
+    with lock.held(path, "import", datetime.now(UTC)):
+        read = read_whole(work, {pool.name: listed})
+        with database.written(path) as ledger, ledger.begin():
+            came, went = holders.replace_all(ledger, pool, listed)
     _say(f"the ledger has {counted(len(listed), 'holder')} of pool {pool.name} now: {came} more, {went} gone")
+    return read
 
 
 def tell(holdings: Sequence[Holdings], settings: Settings, output: Path | None) -> None:
@@ -85,21 +92,23 @@ def _listed_in(file: Path, pool: Pool) -> list[DeviceId]:
     """The devices of a list. Raises InventoryError with all that is wrong with it."""
     problems = Problems()
     roster = Roster({pool.name: pool})
-    lines = devices_from.read(file.read_bytes(), file.name, roster, problems)
-    if not lines:
-        problems.add(Place(file.name, 1, 1), "the list has no devices", "write imei,iccid, and a line for each device")
+    written = file.read_bytes()
+    devices_from.read(written, file.name, roster, problems)
+    if not written.strip():
+        hint = "write a header line imei,iccid, and a line for each device; none if nobody holds a license"
+        problems.add(Place(file.name, 1, 1), "the list is empty", hint)
     if len(roster):
         group = Group(file.name, (pool.name,), 0, None, None, consents=True)
         roster.enroll(Span(range(len(roster)), file.name, group), problems)
     if len(problems):
         raise InventoryError(problems.in_order())
-    return list(roster.members[pool.name])
+    return list(roster.members.get(pool.name, ()))
 
 
-async def _read(work: Survey) -> list[Holdings | Unread]:
+async def _read(work: Survey, listed: Mapping[str, Collection[DeviceId]]) -> list[Holdings | Unread]:
     """Pools are read side by side, and one that fails stops no other."""
     with progress_on(sys.stderr) as shown:
-        async with composition.listers(work) as listers, asyncio.TaskGroup() as reading:
+        async with composition.listers(work, listed) as listers, asyncio.TaskGroup() as reading:
             tasks = [reading.create_task(_listed(lister, RunJournal(shown))) for lister in listers]
     return [task.result() for task in tasks]
 

@@ -79,10 +79,6 @@ class Board:
         await self._look()
         return self._document
 
-    def waiting_pools(self) -> set[str]:
-        """The pools in which devices wait for a license."""
-        return self._course.waiting_pools()
-
     def sentence(self) -> str:
         """What it does now, or how it stands."""
         words = self._course.sentence(self._orders.in_force.info, self._backoff.attempts, self.next_run)

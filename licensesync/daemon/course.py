@@ -43,10 +43,6 @@ class Course:
             for gone in known.keys() - names:
                 del known[gone]
 
-    def waiting_pools(self) -> set[str]:
-        """The pools in which devices wait for a license since the last run."""
-        return {pool for pool, report in self.last.items() if any(held.reason in WAITING for held in report.held)}
-
     def clock_was_set(self, step: timedelta) -> None:
         """The clock was set by so much: nothing passes for fresh any longer for that."""
         back = min(step, timedelta(0))

@@ -40,6 +40,8 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._clock = clock
         self._known: set[str] = set()
+        self._succeeded: dict[str, float] = {}
+        self._succeeded_before: dict[str, float] = {}
         self._fresh_at: float | None = None
         self._asks_again_at = 0.0
         rack = Rack(self.registry)
@@ -118,7 +120,19 @@ class Metrics:
         for kind in UNFINISHED:
             self._pools.unfinished.labels(pool, kind).set(unfinished[kind])
         if not unfinished:
-            self._pools.last_success.labels(pool).set(self._clock())
+            self._succeeded_before[pool] = self._succeeded.get(pool, 0.0)
+            self._succeed(pool, self._clock())
+
+    def promise_ended(self, pool: Pool, outcome: Outcome) -> None:
+        """A callback told the end of a request of an earlier run, or the time for one is over."""
+        self.settled(pool, [outcome])
+        if pool.name in self._known and outcome.kind in UNFINISHED:
+            self._pools.unfinished.labels(pool.name, outcome.kind).inc()
+            self._succeed(pool.name, self._succeeded_before.get(pool.name, 0.0))
+
+    def _succeed(self, pool: str, at: float) -> None:
+        self._succeeded[pool] = at
+        self._pools.last_success.labels(pool).set(at)
 
     def run_ended(self, report: Report | None, seconds: float) -> None:
         """A run ended after so long; without a report if an error ended it."""

@@ -82,6 +82,10 @@ class Rounds:
     async def close(self) -> None:
         await self._client.aclose()
 
+    def forget_services(self) -> None:
+        """The next run makes them anew."""
+        self._services_for = None
+
     def cut(self) -> None:
         """Ends a run at once, in the middle of a batch if need be."""
         if self._run:

@@ -18,7 +18,7 @@ from licensesync.callbacks.desk import Desk
 from licensesync.callbacks.hearing import hearing
 from licensesync.callbacks.registration import Registrar
 from licensesync.composition import Pass
-from licensesync.credentials import callback_credentials
+from licensesync.credentials import CallbackCredentials, callback_credentials
 from licensesync.daemon.bell import Bell
 from licensesync.daemon.board import Board
 from licensesync.daemon.clock import LOOKS, Clock
@@ -31,7 +31,7 @@ from licensesync.daemon.rounds import Rounds
 from licensesync.daemon.systemd import Manager, Pulse
 from licensesync.daemon.telling import ServiceCallbackJournal
 from licensesync.daemon.watching import LOOKS_AGAIN, watch
-from licensesync.errors import LicenseSyncError
+from licensesync.errors import CredentialsError, LicenseSyncError
 from licensesync.ledger import database, lock
 from licensesync.ledger.promises import Promise
 from licensesync.model import OutcomeKind, Pool, Verb
@@ -40,6 +40,9 @@ from licensesync.settings import GitSource, LocalSource, Settings
 ENDING: Final = (signal.SIGINT, signal.SIGTERM)
 PATIENCE: Final = 60.0
 """Seconds that a run waits for what is new; what comes later is for the run right after it."""
+
+CALM: Final = 2.0
+"""Seconds without a callback of a removal after which a run begins of what removals have freed."""
 
 MOMENT: Final = 1.0
 """Seconds after which a shorter interval of asking the remote is noticed."""
@@ -79,6 +82,8 @@ class Service:
         self._stale: str | None = None
         self._late: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
+        self._freed: asyncio.TimerHandle | None = None
+        self._who: CallbackCredentials | None = None
         self._log: Any = structlog.get_logger()
         course = Course()
         self.rounds = Rounds(ledger, self._metrics, course, self._pulse, self._show)
@@ -138,21 +143,40 @@ class Service:
         if wanted is None or all(pool.product.is_listed for pool in settings.pools.values()):
             yield
             return
-        who = callback_credentials(self._environ)
+        self._who = callback_credentials(self._environ)
         desk = Desk(self._ledger, self._pools_now, ServiceCallbackJournal(self._metrics), self._promises_settled)
-        self.rounds.gated_by = lambda client: Registrar(client, wanted, who).gate
-        async with hearing(wanted, who, desk) as address:
+        self.rounds.gated_by = lambda client: Registrar(client, wanted, self._who_calls()).gate
+        async with hearing(wanted, self._who_calls, desk) as address:
             self._log.info("callbacks.listening", listen=str(address), public_url=wanted.public_url)
             yield
+
+    def _who_calls(self) -> CallbackCredentials:
+        if self._who is None:
+            raise LookupError("nobody hears callbacks")
+        return self._who
+
+    def _read_who_calls(self) -> None:
+        """The credentials of callbacks as they are now; they are registered by the next run."""
+        if self._who is None:
+            return
+        try:
+            now = callback_credentials(self._environ)
+        except CredentialsError as error:
+            self._log.error("callbacks.credentials-kept", problem=str(error))
+            return
+        if now != self._who:
+            self._who = now
+            self.rounds.forget_services()
 
     def _pools_now(self) -> Collection[Pool]:
         return self._orders.in_force.settings.pools.values()
 
     def _promises_settled(self, promises: Sequence[Promise]) -> None:
-        """What removals have freed is for those who wait for it."""
-        freed = {p.pool.name for p in promises if p.outcome.kind is OutcomeKind.DONE and p.verb is Verb.REMOVE}
-        if freed & self._board.waiting_pools():
-            self._due.set()
+        """What removals have freed is for those who wait for it: once no more callbacks of them come for a moment."""
+        if any(each.outcome.kind is OutcomeKind.DONE and each.verb is Verb.REMOVE for each in promises):
+            if self._freed:
+                self._freed.cancel()
+            self._freed = self._loop.call_later(CALM, self._due.set)
 
     def _show(self) -> None:
         self._manager.status(self._board.sentence())
@@ -250,6 +274,7 @@ class Service:
             return
         self._reload = False
         self._manager.reloading()
+        self._read_who_calls()
         try:
             await self._look(again=True)
         finally:

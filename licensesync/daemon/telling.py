@@ -83,7 +83,7 @@ class ServiceCallbackJournal(CallbackJournal):
         if received.reception is not Reception.FOREIGN:
             self._metrics.callback(received.reception)
         if received.promise and received.reception is Reception.SETTLED:
-            self._metrics.settled(received.promise.pool, [received.promise.outcome])
+            self._metrics.promise_ended(received.promise.pool, received.promise.outcome)
 
     def rejected(self, why: Rejected) -> None:
         super().rejected(why)
@@ -91,4 +91,4 @@ class ServiceCallbackJournal(CallbackJournal):
 
     def overdue(self, promise: Promise) -> None:
         super().overdue(promise)
-        self._metrics.settled(promise.pool, [promise.outcome])
+        self._metrics.promise_ended(promise.pool, promise.outcome)

@@ -12,6 +12,7 @@ from sqlalchemy import Column, Connection, Row, Select, func, select
 from licensesync.ledger import earlier, failures
 from licensesync.ledger.schema import outcomes, pool_runs, refusals, runs
 from licensesync.model import (
+    UNFINISHED,
     Capacity,
     InventoryInfo,
     OutcomeKind,
@@ -75,7 +76,24 @@ def latest(connection: Connection, pool: Pool) -> PoolRecord | None:
     """How a pool stood when a run last ended for it: its capacity is what was read and what was done since then."""
     query = _pools().where(pool_runs.c.licenses == pool.licenses, pool_runs.c.verdict.is_not(None))
     row = connection.execute(query.order_by(pool_runs.c.id.desc()).limit(1)).one_or_none()
-    return replace(_pool(row), capacity=_left(connection, row)) if row else None
+    return replace(_as_it_turned_out(connection, row), capacity=_left(connection, row)) if row else None
+
+
+def _as_it_turned_out(connection: Connection, row: Row[Any]) -> PoolRecord:
+    """How a pool stood when a run ended for it, with what became of the requests that were pending then."""
+    record = _pool(row)
+    of_run = outcomes.c.pool_run_id == row.id
+    promised = connection.execute(select(outcomes.c.id).where(of_run, outcomes.c.request.is_not(None)).limit(1))
+    if promised.first() is None:
+        return record
+    query = select(outcomes.c.outcome, func.count()).where(of_run).group_by(outcomes.c.outcome)
+    now = {OutcomeKind(kind): count for kind, count in connection.execute(query)}
+    verdict = record.verdict
+    if verdict in {RunVerdict.DONE, RunVerdict.INCOMPLETE}:
+        verdict = RunVerdict.INCOMPLETE if UNFINISHED & now.keys() else RunVerdict.DONE
+    return replace(
+        record, verdict=verdict, counts={**record.counts, **{kind: now.get(kind, 0) for kind in OutcomeKind}}
+    )
 
 
 def _left(connection: Connection, row: Row[Any]) -> Capacity | None:

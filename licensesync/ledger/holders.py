@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, delete, func, select
+from sqlalchemy import Connection, Row, Select, bindparam, delete, func, select
 from sqlalchemy.dialects.sqlite import insert
 
 from licensesync.ledger import database, earlier
@@ -28,21 +28,37 @@ from licensesync.model import (
 )
 
 
-def look_up(path: Path, pool: Pool) -> Remembered:
-    """Who holds licenses of a pool, as far as a ledger that need not be there yet knows. Raises LedgerError."""
+def look_up(path: Path, pool: Pool, listed: Collection[DeviceId] | None = None) -> Remembered:
+    """Who holds licenses of a pool, as far as a ledger that need not be there yet knows; see `remembered`.
+
+    Raises LedgerError.
+    """
     with database.read(path) as connection:
-        return remembered(connection, pool) if connection else Remembered(others=pool.others)
+        if connection is None:
+            return Remembered(frozenset(listed or ()), others=pool.others)
+        return remembered(connection, pool, listed)
 
 
-def remembered(connection: Connection, pool: Pool) -> Remembered:
-    """Who holds licenses of a pool, of which devices that cannot be told, how many licenses are left to others."""
+def remembered(connection: Connection, pool: Pool, listed: Collection[DeviceId] | None = None) -> Remembered:
+    """Who holds licenses of a pool, of which devices that cannot be told, how many licenses are left to others.
+
+    With `listed`, what it would be if these were made the holders.
+    """
     found = select(func.count()).where(found_holders.c.licenses == pool.licenses, found_holders.c.others == pool.others)
+    turned_out = connection.execute(found).scalar_one() if listed is None else 0
+    holding = _of(connection, pool) if listed is None else frozenset(listed)
     asked = connection.execute(_open_actions(pool).order_by(outcomes.c.at))
+    known_as = ((pool.product.identify(Imei(row.device), row.iccid), row) for row in asked)
     return Remembered(
-        holders=_of(connection, pool),
-        open_since={pool.product.identify(Imei(row.device), row.iccid): row.at for row in asked},
-        others=max(0, pool.others - connection.execute(found).scalar_one()),
+        holders=holding,
+        open_since={device: row.at for device, row in known_as if _decides(row, holds=device in holding)},
+        others=max(0, pool.others - turned_out),
     )
+
+
+def _decides(action: Row[Any], *, holds: bool) -> bool:
+    """Whether the end of an open action decides who holds a license: one that asks for what is so already does not."""
+    return holds is (action.verb == Verb.REMOVE) or action.reason == OutcomeReason.CONTRADICTED
 
 
 def since(path: Path, pool: Pool) -> dict[DeviceId, datetime]:
@@ -133,7 +149,7 @@ def _drop(connection: Connection, pool: Pool, devices: Collection[DeviceId]) -> 
 
 def _open_actions(pool: Pool) -> Select[Any]:
     return (
-        select(outcomes.c.device, outcomes.c.iccid, outcomes.c.at)
+        select(outcomes.c.device, outcomes.c.iccid, outcomes.c.verb, outcomes.c.reason, outcomes.c.at)
         .join(pool_runs, outcomes.c.pool_run_id == pool_runs.c.id)
         .where(pool_runs.c.licenses == pool.licenses, earlier.IN_INDEX, earlier.IS_OPEN)
     )

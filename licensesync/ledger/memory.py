@@ -19,6 +19,7 @@ from licensesync.model import (
     Memory,
     Observed,
     OutcomeKind,
+    OutcomeReason,
     Pool,
     Verb,
 )
@@ -35,7 +36,7 @@ def recall(connection: Connection, pool: Pool, observed: Observed, mark: Mark, n
         in_flight={each.device: each.outcome.retry_at for each in left if each.is_promise},
         retried_by_service=_retried(left, observed),
         pending=frozenset(e.device for e in left if e.outcome.kind is OutcomeKind.PENDING and e.verb is Verb.ASSIGN),
-        removed_in_past_day=_removed(connection, pool, left, now),
+        removed_in_past_day=_removed(connection, pool, _not_asked_again(left, observed), now),
         approvals_used=approvals.used(connection, pool),
     )
 
@@ -99,6 +100,11 @@ def _retried(left: Sequence[Earlier], observed: Observed) -> dict[DeviceId, date
     }
 
 
+def _not_asked_again(left: Sequence[Earlier], observed: Observed) -> list[Earlier]:
+    """Without the actions for devices in doubt, which a plan has again: nothing of it is counted twice."""
+    return [each for each in left if each.is_promise or each.device not in observed.doubtful]
+
+
 def _removed(connection: Connection, pool: Pool, left: Sequence[Earlier], now: datetime) -> int:
     """The removals of the past 24 hours: those that are done, and those of which that cannot be excluded."""
     of_pool = select(pool_runs.c.id).where(pool_runs.c.licenses == pool.licenses)
@@ -110,6 +116,7 @@ def _removed(connection: Connection, pool: Pool, left: Sequence[Earlier], now: d
             outcomes.c.at > now - DAY,
             outcomes.c.verb == Verb.REMOVE,
             outcomes.c.outcome == OutcomeKind.DONE,
+            outcomes.c.reason.is_distinct_from(OutcomeReason.ALREADY),  # which has removed nothing
             by_time.in_(of_pool),
         )
     ).scalar_one()

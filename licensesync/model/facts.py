@@ -171,8 +171,9 @@ class Observed:
 class Remembered:
     """Who holds licenses of a pool by what became of all that was asked for, where the service lists nobody.
 
-    Devices for which something was asked whose end is not known have the time of the last request in `open_since`;
-    those that held a license before are among the holders. `others` is how many licenses belong to nobody whom we know.
+    Devices for which something was asked whose end is not known, and decides whether they hold a license, have the time
+    of the last request in `open_since`; those that held one before are among the holders. `others` is how many licenses
+    belong to nobody whom we know.
     """
 
     holders: AbstractSet[DeviceId] = frozenset()

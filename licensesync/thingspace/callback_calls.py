@@ -12,6 +12,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from licensesync.errors import UnexpectedReply
+from licensesync.thingspace.sim_secure_calls import is_same_account
 from licensesync.thingspace.wire import Read, Write, answer_of
 
 CARRIER_SERVICE: Final = "CarrierService"
@@ -60,11 +61,11 @@ def registrations(account: str) -> Read[tuple[Registration, ...]]:
 
     def read(body: bytes) -> tuple[Registration, ...]:
         told = [] if body.strip() in {b"", b"null"} else _read(body)
-        if any(each.account_name not in {None, account} for each in told):
+        if any(each.account_name is not None and not is_same_account(each.account_name, account) for each in told):
             raise UnexpectedReply(f"{WHAT}: the answer is about another account than {account!r}")
         return tuple(told)
 
-    return Read(WHAT, "GET", _place(account), read)
+    return Read(WHAT, "GET", _place(account), read, confidential=True)
 
 
 def register(account: str, url: str, username: str, password: str) -> Write[None]:

@@ -66,18 +66,25 @@ class SimSecureReader:
         del known
         if self._gate:
             await self._gate()
-        doubt = ""
-        for attempt in range(1, ATTEMPTS + 1):
-            remembered = await self._recall(self.pool)
-            capacity = await self.capacity()
-            progress(len(remembered.holders), capacity.assigned)
-            if remembered == await self._recall(self.pool):
-                if not (doubt := disagreement(self.pool, remembered, capacity)):
-                    return _observed(remembered, capacity, self._now() - self._patience)
-            else:
-                doubt = "requests were settled faster than the service was asked for its counts"
-            await asyncio.sleep(PAUSE * attempt if attempt < ATTEMPTS else 0)
-        raise IncompleteObservation(doubt)
+        for attempt in range(1, ATTEMPTS):
+            try:
+                return await self._observed(progress)
+            except IncompleteObservation as doubt:
+                if doubt.reading is Reading.UNREAD:
+                    raise
+            await asyncio.sleep(PAUSE * attempt)
+        return await self._observed(progress)
+
+    async def _observed(self, progress: Callable[[int, int | None], None]) -> Observed:
+        """What is remembered may change while the service is asked: it has counted what was before or after that."""
+        before = await self._recall(self.pool)
+        capacity = await self.capacity()
+        progress(len(before.holders), capacity.assigned)
+        after = await self._recall(self.pool)
+        if doubt := disagreement(self.pool, capacity, before, after):
+            raise IncompleteObservation(doubt)
+        overdue = self._now() - self._patience if before == after else datetime.min.replace(tzinfo=UTC)
+        return _observed(after, capacity, overdue)
 
     async def capacity(self) -> Capacity:
         """The service's counts of this moment. Raises ApiError, or IncompleteObservation where it has none."""
@@ -186,12 +193,16 @@ def capacity_of(counts: SkuCounts) -> Capacity:
     return Capacity(counts.license_purchased, counts.license_assigned, counts.license_available)
 
 
-def disagreement(pool: Pool, remembered: Remembered, capacity: Capacity) -> str:
-    """By how many the service's count is not what is remembered, and the ways out; empty where the two agree."""
-    fewest, most = _bounds(remembered)
+def disagreement(pool: Pool, capacity: Capacity, *remembered: Remembered) -> str:
+    """By how many the service's count is not what is remembered, and the ways out; empty where the two agree.
+
+    `remembered` may be more than one, the last of them now: what was counted may lie between them.
+    """
+    bounds = [_bounds(each) for each in remembered]
+    fewest, most = min(low for low, _ in bounds), max(high for _, high in bounds)
     if fewest - pool.tolerance <= capacity.assigned <= most + pool.tolerance:
         return ""
-    return _in_words(pool, remembered, capacity, fewest, most)
+    return _in_words(pool, remembered[-1], capacity, fewest, most)
 
 
 def _in_words(pool: Pool, remembered: Remembered, capacity: Capacity, fewest: int, most: int) -> str:

@@ -43,10 +43,10 @@ def of_error(action: Action, error: ApiError, at: datetime) -> Outcome:
 
 def of_words(action: Action, words: str, at: datetime) -> Outcome:
     """The outcome that the service's no to one device stands for: some of them mean that all is as it should be."""
-    if _ALREADY[action.verb].search(words):
-        return Outcome(action, OutcomeKind.DONE, at, OutcomeReason.ALREADY, words)
     if _AT_LEAST_ONE.search(words):
         return Outcome(action, OutcomeKind.UNKNOWN, at, OutcomeReason.IN_PROGRESS, words)
+    if _ALREADY[action.verb].search(words):
+        return Outcome(action, OutcomeKind.DONE, at, OutcomeReason.ALREADY, words)
     if action.verb is Verb.ASSIGN and batch_errors.is_out_of_licenses(words):
         return Outcome(action, OutcomeKind.FAILED, at, OutcomeReason.NO_CAPACITY, words)
     if _NOT_FOUND.search(words):

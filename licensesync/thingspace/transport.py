@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from urllib.request import proxy_bypass
 
 import aiohttp
+import msgspec
 from aiolimiter import AsyncLimiter
 from yarl import URL
 
@@ -88,7 +89,8 @@ class Transport:
     async def _sent(self, call: Call[T], headers: Mapping[str, str]) -> T:
         status, told, body = await self._exchange(call, headers)
         if status >= 300:
-            error = error_for(call.what, status, told, self._without_secrets(body), datetime.now(UTC))
+            quotable = msgspec.json.encode({"errorCode": error_code(body)}) if call.confidential else body
+            error = error_for(call.what, status, told, self._without_secrets(quotable), datetime.now(UTC))
             raise type(error)(
                 self.redacted(str(error)), status=status, code=self.redacted(error.code), retry_after=error.retry_after
             )

@@ -34,7 +34,8 @@ class Call(Generic[T]):
     """A request to ThingSpace and how to read its answer.
 
     `what` names it in messages and metrics. `path` is below the service's base address and already quoted.
-    `read` turns the body of a success into a value, or raises `UnexpectedReply`.
+    `read` turns the body of a success into a value, or raises `UnexpectedReply`. Of a `confidential` answer no message
+    quotes anything but an error's code.
     """
 
     what: str
@@ -45,6 +46,7 @@ class Call(Generic[T]):
     body: bytes | None = None
     content_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    confidential: bool = False
 
 
 class Read(Call[T]):

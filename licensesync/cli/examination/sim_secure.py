@@ -35,7 +35,7 @@ def _account(check: str, pool: Pool, told: Subscriptions, found: Settings) -> Ch
         return Check.ok(check, f"{pool.account} answers")
     try:
         known = holders.look_up(found.ledger_path(os.environ), pool)
-        doubt = disagreement(pool, known, capacity_of(counts))
+        doubt = disagreement(pool, capacity_of(counts), known)
     except (IncompleteObservation, LedgerError) as error:
         return Check.warning(check, str(error), "nothing is planned for this pool until that is known")
     if doubt:
