@@ -402,16 +402,12 @@ class Story:
         assert query(ledger_of(self.fleet.folder), "PRAGMA integrity_check") == [("ok",)]
 
     def _lies(self) -> tuple[set[End], set[End]]:
-        """The ends of which a contradicting word has arrived before the true one, and those of which it came alone."""
-        first: dict[End, str] = {}
-        true: set[End] = set()
+        """The ends of which a contradicting word has arrived, before or after the true one, and where it came alone."""
+        heard: dict[str, set[End]] = {"true": set(), "contradicting": set()}
         for each in self.fleet.simulator.callbacks.of("real", "doubled", "contradicting"):
             if each.answered == 200:
-                first.setdefault((each.request, each.device), each.kind)
-            if each.answered == 200 and each.kind != "contradicting":
-                true.add((each.request, each.device))
-        believed = {end for end, kind in first.items() if kind == "contradicting"}
-        return believed, believed - true
+                heard["contradicting" if each.kind == "contradicting" else "true"].add((each.request, each.device))
+        return heard["contradicting"], heard["contradicting"] - heard["true"]
 
     def _check_forgeries(self) -> None:
         """Whoever has forged a callback got the answer that everybody gets."""
