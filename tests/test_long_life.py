@@ -41,7 +41,7 @@ class Figures:
         return f"{self.memory / 2**20:.1f} MiB, {self.files} files, {self.threads} threads"
 
 
-@pytest.mark.parametrize("runs", [12, pytest.param(200, marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize("runs", [8, pytest.param(200, marks=pytest.mark.exhaustive)])
 async def test_many_runs_use_no_more_than_a_few(tmp_path: Path, runs: int) -> None:
     chance = random.Random(runs)
     async with fleet_of(tmp_path, devices=300, licenses=600, kind=False) as fleet:

@@ -45,12 +45,12 @@ async def prepared(work: Pass, client: Client) -> AsyncIterator[Gated | None]:
 
 
 async def settled(ledger: Path, report: Report, until: float, stop: asyncio.Event) -> Report:
-    """The report, once no promise of it is left, that time of the loop's clock has come or `stop` is set; with what
-    became of them.
+    """The report, once no promise of its pools is left, that time of the loop's clock has come or `stop` is set; with
+    what became of its own.
 
     Raises LedgerError.
     """
-    while await asyncio.to_thread(_open, ledger, report.run) and not stop.is_set():
+    while await asyncio.to_thread(count_open, ledger, report) and not stop.is_set():
         left = until - asyncio.get_running_loop().time()
         if left <= 0:
             break
@@ -65,9 +65,11 @@ Ends = dict[tuple[str, str], promises.Promise]
 """How the promises of a run stand, by pool and device."""
 
 
-def _open(ledger: Path, run: str) -> int:
+def count_open(ledger: Path, report: Report) -> int:
+    """How many callbacks are still to come for the pools of a report, whoever made the requests. Raises LedgerError."""
+    licenses = {pool.plan.pool.licenses for pool in report.pools}
     with database.read(ledger) as connection:
-        return promises.count_open(connection, run) if connection else 0
+        return promises.count_open(connection, licenses) if connection else 0
 
 
 def _ends(ledger: Path, report: Report) -> Ends:

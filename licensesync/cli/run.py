@@ -21,7 +21,7 @@ from licensesync.errors import LedgerError
 from licensesync.journal import RunJournal
 from licensesync.ledger import lock
 from licensesync.ledger.book import Book
-from licensesync.model import OutcomeKind, Report, RunPlan
+from licensesync.model import Report, RunPlan
 from licensesync.render.words import counted
 from licensesync.thingspace.client import Client
 
@@ -86,13 +86,13 @@ def _warn_of_unheard(report: Report, book: Book) -> None:
 
 async def _with_callbacks(report: Report, until: float, book: Book, stop: asyncio.Event) -> Report:
     """The report with what callbacks tell of it until a time of the loop's clock."""
-    pending = sum(each.kind is OutcomeKind.PENDING for pool in report.pools for each in pool.outcomes)
-    if not pending or stop.is_set():
-        return report
     from licensesync.callbacks import waiting
 
-    _say(f"waiting for the callbacks of {counted(pending, 'device')}")
     try:
+        pending = waiting.count_open(book.path, report)
+        if not pending or stop.is_set():
+            return report
+        _say(f"waiting for the callbacks of {counted(pending, 'device')}")
         return await waiting.settled(book.path, report, until, stop)
     except LedgerError as error:
         _say(f"what became of it cannot be told: {error}")

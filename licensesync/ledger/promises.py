@@ -82,14 +82,14 @@ def of_run(connection: Connection, run: str, pools: Mapping[str, Pool]) -> list[
     return [_promise(row, pools) for row in rows]
 
 
-def count_open(connection: Connection, run: str) -> int:
-    """How many promises that were made to a run may still be kept in time."""
+def count_open(connection: Connection, licenses: Collection[str]) -> int:
+    """How many promises of these pools may still be kept in time."""
     query = (
         select(func.count())
         .select_from(outcomes)
         .join(pool_runs, outcomes.c.pool_run_id == pool_runs.c.id)
-        .join(runs, pool_runs.c.run_id == runs.c.id)
-        .where(runs.c.run == run, outcomes.c.request.is_not(None), outcomes.c.outcome == OutcomeKind.PENDING)
+        .where(pool_runs.c.licenses.in_(licenses), earlier.IN_INDEX)
+        .where(outcomes.c.request.is_not(None), outcomes.c.outcome == OutcomeKind.PENDING)
     )
     return connection.execute(query).scalar_one()
 
