@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from fleets import ACCOUNT, Ended, Fleet, fleet_of, imeis
+from fleets import ACCOUNT, Ended, Fleet, fleet_of, imeis, some_of
 from ledgers import (
     UNLIMITED,
     content,
@@ -335,7 +335,7 @@ async def test_a_disk_that_becomes_full_in_mid_run_stops_the_run_and_the_next_on
             await _assert_next_run_settles_the_rest(fleet, ledger)
 
 
-@pytest.mark.parametrize("room", [270_000, 320_000, 400_000, 700_000])
+@pytest.mark.parametrize("room", some_of([270_000, 400_000, 320_000, 700_000], 2))
 async def test_a_ledger_that_cannot_grow_in_mid_run_stops_the_run_and_the_next_one_goes_on(
     tmp_path: Path, room: int
 ) -> None:
