@@ -89,10 +89,8 @@ async def _with_callbacks(report: Report, until: float, book: Book, stop: asynci
     from licensesync.callbacks import waiting
 
     try:
-        pending = waiting.count_open(book.path, report)
-        if not pending or stop.is_set():
-            return report
-        _say(f"waiting for the callbacks of {counted(pending, 'device')}")
+        if pending := waiting.count_open(book.path, report):
+            _say(f"waiting for the callbacks of {counted(pending, 'device')}")
         return await waiting.settled(book.path, report, until, stop)
     except LedgerError as error:
         _say(f"what became of it cannot be told: {error}")
