@@ -15,7 +15,7 @@ from render_worlds import NOW, unhurried
 
 from licensesync import inventory
 from licensesync.files import Unreadable
-from licensesync.model import Capacity, DeviceId, Mode, Observed, Pool, Product
+from licensesync.model import Capacity, DeviceId, Iccid, Imei, Mode, Observed, Pool, Product
 from licensesync.render import inventory as render
 from licensesync.render.inventory import Holdings
 
@@ -78,6 +78,50 @@ def read_back(held: list[Holdings]) -> dict[str, set[str]]:
 @given(any_holdings())
 def test_what_is_written_is_read_back_as_exactly_the_same_devices_of_the_same_pools(held: list[Holdings]) -> None:
     assert read_back(held) == {each.pool.name: set(each.observed.holders) for each in held}
+
+
+@st.composite
+def of_both_products(draw: st.DrawFn) -> list[Holdings]:
+    """Pools of both products, for life or not, whose devices are the same, some of them with more than one SIM."""
+    devices = draw(st.lists(imeis, min_size=1, max_size=5, unique=True))
+    held = []
+    for name in draw(st.lists(names, min_size=1, max_size=3, unique=True)):
+        product, for_life = draw(st.sampled_from(Product)), draw(st.booleans())
+        pool = Pool(name, product, ACCOUNT, Mode.MANAGED, irrevocable=for_life and product is Product.SIM_SECURE)
+        sims = draw(st.sets(st.tuples(st.sampled_from(devices), st.sampled_from(ICCIDS))))
+        held.append(holdings(pool, {product.identify(Imei(imei), Iccid(iccid)) for imei, iccid in sims}))
+    return held
+
+
+ACCOUNT = "0642233522-00001"
+ICCIDS = [f"8914800000000000000{last}" for last in range(3)]
+
+
+@unhurried
+@given(of_both_products())
+def test_devices_of_both_products_are_read_back_as_exactly_the_same(held: list[Holdings]) -> None:
+    assert read_back(held) == {each.pool.name: set(each.observed.holders) for each in held}
+
+
+def test_a_device_with_licenses_of_both_products_is_one_entry_and_one_for_life_says_so() -> None:
+    sim = Pool("sim", Product.SIM_SECURE, ACCOUNT, Mode.MANAGED, sku="SIMSec-IoT-Lt", irrevocable=True)
+    first, second = "990003425730535", "990003425730543"
+    both = DeviceId(f"{first}/{ICCIDS[0]}")
+    held = [holdings(EAST, {first, second}, {first: DAY}), holdings(sim, {both}, {both: DAY})]
+    assert (
+        render.text(held, NOW).partition("groups:\n")[2]
+        == f"""\
+  - name: east
+    licenses: [east]
+    devices:
+      - "{second}"
+  - name: "east + sim"
+    licenses: [east, sim]
+    consent: lifetime  # as these devices hold their licenses for life already
+    devices:
+      - {{imei: "{first}", iccid: "{ICCIDS[0]}"}}  # since 2017-11-29
+"""
+    )
 
 
 @unhurried

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -97,6 +97,22 @@ fota: fota, account 0642233522-00001, mode full
               2026-11-22 15:00 UTC assign done
 """
     )
+
+
+def test_a_device_whose_request_is_open_may_hold_a_license_and_is_asked_for_again() -> None:
+    lacks, loses = (Prospect(holds=None, capacity=CAPACITY, intent=each) for each in (Intent.ASSIGN, Intent.REMOVE))
+    may = "may hold a license of pool fota, as nobody told how a request ended"
+    assert first_line(lacks) == f"{may}; the next run asks again"
+    assert first_line(loses, None) == f"{may}, and will lose it: no group names it"
+    assert "service a request for it is open, and decides whether it holds a license" in words(story(standing(lacks)))
+    assert document(story(standing(lacks)))["pools"][0]["holds"] is None
+
+
+def test_a_pending_request_says_until_when_its_end_is_to_be_told() -> None:
+    until = worlds.NOW + timedelta(minutes=30)
+    pending = past.outcome(outcome=OutcomeKind.PENDING, retry_at=until, request="r")
+    told = story(standing(background=Background(managed=True, outcomes=(pending,), of=1)))
+    assert "assign pending: told by 2026-11-22 15:30 UTC" in words(told)
 
 
 @pytest.mark.parametrize(

@@ -31,11 +31,13 @@ from licensesync.model import (
     Plan,
     Pool,
     PoolReport,
+    Reading,
     RunVerdict,
+    Unread,
     Verb,
 )
 from licensesync.planner import plan
-from licensesync.submission import Sending, carry_out, settle
+from licensesync.submission import Sending, carry_on, carry_out, settle
 
 Answer = Callable[[Action], Outcome]
 UPGRADE_PENDING = OutcomeReason.UPGRADE_PENDING
@@ -976,3 +978,46 @@ def test_carried_out_by_a_good_service_a_plan_leaves_nothing_for_the_next_run(wo
     again = plan(everything, desired, seen, world.policy, Memory(managed=world.memory.managed))
     assert again.actions == ()
     assert {(held.action.device, held.reason) for held in again.held} == set(reasons(report).items())
+
+
+# --- what is done once promised removals are done
+
+
+def promised_removals(*held: Held, kind: OutcomeKind = DONE, request: str | None = "r") -> PoolReport:
+    """The report of a run whose one removal was promised, and has come to this end meanwhile."""
+    made = replace(planned(worlds.remove(1)), held=held)
+    return PoolReport(made, (Outcome(worlds.remove(1), kind, NOW, request=request),))
+
+
+async def carried_on(report: PoolReport, service: Service) -> PoolReport:
+    sending = Sending(3, 1, asyncio.Event(), lambda: NOW, Pages())
+    return await carry_on(report, service, sending, Listener())
+
+
+async def test_who_waits_for_promised_removals_is_served_once_they_are_done() -> None:
+    before = promised_removals(*awaiting(4, 5), Held(worlds.assign(6), HeldReason.QUARANTINED))
+    service = Service(pool(), total=1)
+    after = await carried_on(before, service)
+    assert service.holders == {worlds.device(4)}
+    assert kinds(after) == {worlds.device(1): DONE, worlds.device(4): DONE}
+    assert reasons(after) == {
+        worlds.device(5): HeldReason.NO_CAPACITY,
+        worlds.device(6): HeldReason.QUARANTINED,
+    }
+    assert after.verdict == RunVerdict.DONE
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        promised_removals(),
+        promised_removals(*awaiting(4), kind=PENDING),
+        promised_removals(*awaiting(4), request=None),
+        PoolReport(Unread(pool(), Reading.PARTIAL, "not whole")),
+    ],
+    ids=["nobody waits", "not done yet", "not promised", "not read"],
+)
+async def test_otherwise_nothing_more_is_done(report: PoolReport) -> None:
+    service = Service(pool())
+    assert await carried_on(report, service) is report
+    assert (service.batches, service.counted) == ([], 0)

@@ -245,7 +245,7 @@ def _outcome(record: OutcomeRecord) -> str:
     if record.in_flight:
         return f"{stamp(record.at)} UTC {record.verb} in flight"
     told_by = record.retry_at if record.awaits_callback else None
-    promised = f"its end is to be told by {moment(told_by)}" if told_by else None
+    promised = f"told by {moment(told_by)}" if told_by else None
     words = ": ".join(filter(None, (record.reason, promised, record.service)))
     return f"{stamp(record.at)} UTC {record.verb} {record.outcome}{f': {words}' if words else ''}"
 
