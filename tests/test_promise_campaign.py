@@ -366,7 +366,7 @@ class Story:
         assert licensed <= wanted, f"not wanted: {licensed - wanted}"
         assert len(licensed) == min(len(wanted), self.room), f"{len(licensed)} of {len(wanted)} in {self.room}"
         holders, doubtful = holders_of(self.fleet.folder), self._doubtful()
-        assert holders <= licensed <= holders | doubtful
+        assert holders - doubtful <= licensed <= holders | doubtful
         if doubtful:
             assert len(licensed) == self.room, "while a license is free, the doubtful are asked for again"
         if self.foretold is not None:
