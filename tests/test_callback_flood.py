@@ -7,7 +7,7 @@ import json
 import random
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -72,6 +72,7 @@ class Seen:
     callbacks: list[float] = field(default_factory=list)
     looks: list[float] = field(default_factory=list)
     statuses: set[tuple[str, int]] = field(default_factory=set)
+    is_over: bool = False
     took: float = 0.0
 
     def __str__(self) -> str:
@@ -169,9 +170,8 @@ async def _flooded(service: Service, heard: Heard, bodies: Sequence[bytes], seco
         for _ in range(CONNECTIONS):
             senders.create_task(_send(heard, due, seen))
     seen.took = time.monotonic() - begun
-    looking.cancel()
-    with suppress(asyncio.CancelledError):
-        await looking
+    seen.is_over = True
+    await looking
     return seen
 
 
@@ -197,7 +197,7 @@ async def _answer(reader: asyncio.StreamReader) -> bytes:
 
 
 async def _look(service: Service, seen: Seen) -> None:
-    while True:
+    while not seen.is_over:
         for page in ("/healthz", "/metrics"):
             asked = time.monotonic()
             status, _ = await service.seen(page)
