@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import re
-from array import array
 from typing import Final
 
 from licensesync.identifiers import ICCID, ICCID_HINT, IMEI, IMEI_HINT
@@ -16,7 +15,7 @@ from licensesync.values import nearest
 
 COLUMNS: Final = ("imei", "iccid", "note")
 HEADER_HINT: Final = "write a header line such as imei,iccid,note"
-_PLAIN: Final = re.compile("(?:[0-9]{14,16}\r?\n)*(?:[0-9]{14,16})?")
+_PLAIN: Final = re.compile("(?:[0-9]{14,16}+\r?+\n){1,20000}+|[0-9]{14,16}+$")  # as many as others can wait for
 
 
 def read(written: bytes, file: str, roster: Roster, problems: Problems) -> int:
@@ -27,11 +26,18 @@ def read(written: bytes, file: str, roster: Roster, problems: Problems) -> int:
         before = error.object[: error.start].decode().split("\n")
         problems.add(Place(file, len(before), len(before[-1]) + 1), "this byte is not UTF-8", "save the file as UTF-8")
         return 1
-    if _PLAIN.fullmatch(text):
+    if _is_plain(text):
         imeis = text.split()
-        roster.add_plain(imeis, array("Q", range(0, len(imeis) << 32, 1 << 32)))
+        roster.add_plain(imeis, range(0, len(imeis) << 32, 1 << 32))
         return len(imeis)
     return _Table(file, roster, problems).read(text)
+
+
+def _is_plain(text: str) -> bool:
+    at = 0
+    while found := _PLAIN.match(text, at):
+        at = found.end()
+    return at == len(text)
 
 
 class _Table:

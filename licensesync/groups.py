@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
+from itertools import compress, count
 from typing import Final
 
 from licensesync import devices_from
@@ -17,6 +18,7 @@ from licensesync.located import Listing, Node, Refused, Stream, Table, Text, Unp
 from licensesync.model import Approval, Iccid, Imei, Place, Pool, Protection
 from licensesync.problems import Problems, shown
 from licensesync.roster import Group, Roster, Span
+from licensesync.runs import Run, unquoted
 from licensesync.values import (
     DATE,
     PATH,
@@ -172,11 +174,27 @@ class Reader:
 
     def _devices(self, stream: Stream, items: Iterator[Place]) -> None:
         for _ in items:
+            if run := stream.run():
+                self._take_run(run)
+                continue
             texts, positions = stream.texts()
             self._take_plain(texts, positions, stream.file)
             records = self._take_records(stream)
             if not texts and not records:
                 self._take_device(stream.node())
+
+    def _take_run(self, run: Run) -> None:
+        """Takes devices whose form has been looked at."""
+        self.entries += run.items
+        if run.is_plain:
+            self.roster.add_plain(run.imeis(), run.positions)
+            return
+        first = len(self.roster)
+        imeis, iccids, notes, consents = zip(*run.records(), strict=True)
+        self.roster.add_named(imeis, iccids, run.positions)
+        if any(notes):
+            self.roster.note(first, map(unquoted, notes))
+        self.roster.consenting.update(compress(count(first), consents))
 
     def _take_plain(self, texts: list[str], positions: list[int], file: str) -> None:
         self.entries += len(texts)

@@ -9,10 +9,11 @@ from datetime import date
 from hashlib import sha256
 from pathlib import Path
 
+from licensesync.columns import in_parts
 from licensesync.errors import InventoryError
 from licensesync.files import LocalFiles, Source
 from licensesync.groups import Reader
-from licensesync.identifiers import has_wrong_check_digit
+from licensesync.identifiers import with_wrong_check_digits
 from licensesync.model import (
     Approval,
     Desired,
@@ -43,16 +44,12 @@ class Inventory:
 
     def desired(self, pool: Pool, today: date) -> Desired:
         """Who should hold a license of a pool on a day (UTC)."""
-        named = self.roster.members.get(pool.name, {}).keys()
-        active = self.roster.active(pool.name, today)
-        wanted = named if active is None else dict.fromkeys(active).keys()
         protected = {imei: entry for imei, entry in self.protected.items() if _lasts(entry, today)}
-        entries = Entries(self.roster, pool, self.protected)
-        return Desired(wanted, entries, protected)
+        return Desired(self.roster.named(pool, today), Entries(self.roster, pool, self.protected), protected)
 
     def named(self, pool: Pool) -> AbstractSet[DeviceId]:
         """Every device that is named for a pool, on whatever day."""
-        return self.roster.members.get(pool.name, {}).keys()
+        return self.roster.named(pool)
 
     def mark(self, pool: Pool, device: DeviceId) -> str:
         """16 hex digits that change with what is written of a device for a pool: its own entry, and its group's keys.
@@ -60,14 +57,14 @@ class Inventory:
         Where and in which form it is written does not matter, nor what is written of others. Empty for a device that
         no entry names for the pool.
         """
-        row = self.roster.members.get(pool.name, {}).get(device)
+        row = self.roster.row_of(pool, device)
         return "" if row is None else self.roster.mark(row)
 
     def naming(
         self, pool: Pool, device: DeviceId, today: date, line_of: Callable[[Place], LineCommit | None]
     ) -> Naming | None:
         """The entry that names a device for a pool, if there is one; `line_of` tells who wrote a line last."""
-        row = self.roster.members.get(pool.name, {}).get(device)
+        row = self.roster.row_of(pool, device)
         if row is None:
             return None
         group, place = self.roster.group(row), self.roster.place(row)
@@ -85,13 +82,13 @@ class Inventory:
         return problems.in_order()
 
     def _suspects(self) -> Iterator[tuple[Imei, Place]]:
-        for span in self.roster.spans:
-            for row in span.rows:
-                if has_wrong_check_digit(self.roster.imeis[row]):
-                    yield self.roster.imeis[row], self.roster.place(row)
-        for imei, protection in self.protected.items():
-            if has_wrong_check_digit(imei):
-                yield imei, protection.place
+        for rows in in_parts(range(len(self.roster))):
+            imeis = self.roster.imeis(rows)
+            for index in with_wrong_check_digits(imeis):
+                yield imeis[index], self.roster.place(rows[index])
+        protected = list(self.protected)
+        for index in with_wrong_check_digits(protected):
+            yield protected[index], self.protected[protected[index]].place
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +120,7 @@ def draft(source: Source, pools: Mapping[str, Pool]) -> Draft:
         reader.problems.add(Place(source.place_of(folder.name), 1, 1), folder.message, folder.hint)
     for name in names:
         reader.read(name)
+    reader.roster.close(reader.problems)
     _report_emptiness(source, names, reader)
     info = InventoryInfo(reader.entries, _digest(reader.digests))
     inventory = Inventory(reader.roster, reader.protected, tuple(reader.approvals), info)

@@ -1,7 +1,7 @@
 """YAML as located values: what was written, and where, with everything refused that hides what is meant.
 
 Small things are read as a tree (`tree`, `Stream.node`). Long lists are walked on the event stream itself, because a
-tree of a million devices would cost minutes and gigabytes.
+tree of a million devices would cost minutes and gigabytes; runs of lines that look alike are not even parsed.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from yaml.reader import ReaderError
 
 from licensesync.model import Place
 from licensesync.problems import Problems, shown
+from licensesync.runs import Run, fold
 
 SCALAR: Final[type[Any]] = ScalarEvent  # events whose marks are there, whatever their types say
 MAPPING: Final[type[Any]] = MappingStartEvent
@@ -118,7 +119,8 @@ class Stream:
         self._error: YAMLError | None = None
         if self._written.startswith((b"\xff\xfe", b"\xfe\xff")):
             self._stop(Place(file, 1, 1), "the file is UTF-16", "save it as UTF-8")
-        self._unparsed: Iterator[Any] = iter(CParser(self._written).get_event, None)
+        self._folded = fold(self._written)
+        self._unparsed: Iterator[Any] = iter(CParser(self._folded.document).get_event, None)
 
     def begin(self) -> bool:
         """Goes to the root node; False, with a problem, if there is none."""
@@ -181,17 +183,28 @@ class Stream:
         """Where the next node begins."""
         return self._place(self._peek())
 
+    def run(self) -> Run | None:
+        """The run of devices that begins with the next node, if one does; it is taken as a whole."""
+        run = self._folded.run_at(self._peek().start_mark.line)
+        if run:
+            self.skip()
+        return run
+
     def texts(self) -> tuple[list[str], list[int]]:
-        """The scalars that come next, as far as they are parsed and beyond reproach: texts and packed positions."""
-        self._peek()
+        """The scalars that come next, as far as they are parsed and beyond reproach: texts and packed positions.
+
+        A run is left for `run`.
+        """
+        line = self._peek().start_mark.line
+        end, below = self._folded.next_start(line), self._folded.line(line) - line
         texts: list[str] = []
         positions: list[int] = []
         for event in self._parsed[self._next :]:
-            if event.__class__ is not SCALAR or event.anchor or event.tag:
-                break
             mark = event.start_mark
+            if event.__class__ is not SCALAR or event.anchor or event.tag or mark.line >= end:
+                break
             texts.append(event.value)
-            positions.append(mark.line << 32 | mark.column)
+            positions.append(mark.line + below << 32 | mark.column)
         self._next += len(texts)
         return texts, positions
 
@@ -203,7 +216,7 @@ class Stream:
         if len(self._parsed) - self._next < LONGEST_RECORD:
             self._parse()
         start = self._peek()
-        if start.__class__ is not MAPPING or start.anchor or start.tag:
+        if start.__class__ is not MAPPING or start.anchor or start.tag or self._folded.run_at(start.start_mark.line):
             return None
         texts: list[str] = []
         for event in self._parsed[self._next + 1 : self._next + LONGEST_RECORD]:
@@ -219,7 +232,7 @@ class Stream:
             return None
         self._next += len(texts) + 2
         mark = start.start_mark
-        return record, mark.line << 32 | mark.column
+        return record, self._folded.line(mark.line) << 32 | mark.column
 
     def _keys(self) -> Iterator[Text]:
         seen: dict[str, Place] = {}
@@ -327,7 +340,7 @@ class Stream:
         return Place(self.file, len(lines), len(lines[-1]) + 1)
 
     def _place(self, event: Any) -> Place:
-        return Place(self.file, event.start_mark.line + 1, event.start_mark.column + 1)
+        return Place(self.file, self._folded.line(event.start_mark.line) + 1, event.start_mark.column + 1)
 
     def _stop(self, place: Place, message: str, hint: str) -> NoReturn:
         self.problems.add(place, message, hint)

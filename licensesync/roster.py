@@ -5,23 +5,23 @@ from __future__ import annotations
 import json
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from hashlib import blake2b
-from itertools import chain, compress, repeat
+from itertools import chain, repeat
 from typing import Final, cast
 from zlib import crc32
 
+from licensesync.columns import NONE, Digits, Index, in_parts
 from licensesync.located import at
 from licensesync.model import DeviceId, Entry, Iccid, Imei, Place, Pool, Product, Protection, imei_of
 from licensesync.problems import Problems
 
-Members = dict[DeviceId, int]
-"""The devices named for a pool, each with its row."""
-
-
-AT_ONCE: Final = 20_000  # rows that are enrolled at once: other threads wait meanwhile
+LONGEST_IMEI: Final = 16
+LONGEST_ICCID: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,128 +48,189 @@ class Span:
     group: Group
 
 
-@dataclass(eq=False)
 class Roster:
-    """One row for each device entry, in the order of the inventory; filled once, then only read."""
+    """One row for each device entry, in the order of the inventory; filled once, then only read.
 
-    pools: Mapping[str, Pool]
-    imeis: list[Imei] = field(default_factory=list)
-    iccids: list[Iccid | None] = field(default_factory=list)
-    positions: array[int] = field(default_factory=lambda: array("Q"))
-    consenting: set[int] = field(default_factory=set)
-    notes: array[int] = field(default_factory=lambda: array("I"))  # checksums as far as the last note, 0 for none
-    spans: list[Span] = field(default_factory=list)
-    members: dict[str, Members] = field(default_factory=dict)
+    A million devices take some ten megabytes, with ICCIDs and notes some forty.
+    """
+
+    def __init__(self, pools: Mapping[str, Pool]) -> None:
+        self.pools = pools
+        self.spans: list[Span] = []
+        self.consenting: set[int] = set()
+        self._imeis = Digits(LONGEST_IMEI)
+        self._iccids = Digits(LONGEST_ICCID)  # as far as the last one
+        self._positions: array[int] = array("Q")
+        self._notes: array[int] = array("I")  # checksums as far as the last note, 0 for none
 
     def __len__(self) -> int:
-        return len(self.imeis)
+        return len(self._imeis)
 
-    def add_plain(self, imeis: list[str], positions: Iterable[int]) -> None:
+    def add_plain(self, imeis: Sequence[str], positions: Iterable[int]) -> None:
         """Adds devices that are known by IMEI alone."""
-        self.imeis.extend(cast(list[Imei], imeis))
-        self.iccids.extend(repeat(None, len(imeis)))
-        self.positions.extend(positions)
+        self._imeis.extend(imeis)
+        self._positions.extend(positions)
+
+    def add_named(self, imeis: Sequence[str], iccids: Sequence[str], positions: Iterable[int]) -> None:
+        """Adds devices that are known by IMEI and, where it is not empty, ICCID."""
+        if any(iccids):
+            self._iccids.fill(len(self))
+            self._iccids.extend([iccid or NONE for iccid in iccids])
+        self.add_plain(imeis, positions)
 
     def add(self, imei: Imei, iccid: Iccid | None, position: int, *, consent: bool = False, note: str = "") -> None:
         if consent:
-            self.consenting.add(len(self.imeis))
+            self.consenting.add(len(self))
         if note:
-            if len(self.notes) < len(self.imeis):
-                self.notes.extend(repeat(0, len(self.imeis) - len(self.notes)))
-            self.notes.append(_checksum(note))
-        self.imeis.append(imei)
-        self.iccids.append(iccid)
-        self.positions.append(position)
+            self.note(len(self), [note])
+        self.add_named([imei], [iccid or ""], [position])
+
+    def note(self, first: int, notes: Iterable[str]) -> None:
+        """Keeps what the entries from a row on say beside their identifiers; nothing is known of later ones yet."""
+        self._notes.extend(repeat(0, first - len(self._notes)))
+        self._notes.extend(map(_checksum, notes))
 
     def enroll(self, span: Span, problems: Problems) -> None:
         """Names the rows of a span for the pools of its group."""
         self.spans.append(span)
         for name in span.group.licenses:
-            for start in range(span.rows.start, span.rows.stop, AT_ONCE):
-                self._enroll_at_once(range(start, min(start + AT_ONCE, span.rows.stop)), self.pools[name], problems)
+            if self.pools[name].product.needs_iccid:
+                self._report_without_iccid(span, self.pools[name], problems)
 
-    def _enroll_at_once(self, rows: range, pool: Pool, problems: Problems) -> None:
-        members = self.members.setdefault(pool.name, {})
-        fresh = dict(zip(self._ids(rows, pool.product), rows, strict=False))
-        if len(fresh) == len(rows) and fresh.keys().isdisjoint(members.keys()):
-            members.update(fresh)
-        else:
-            self._enroll_one_by_one(rows, pool, problems)
+    def close(self, problems: Problems) -> None:
+        """Reports every device that stands twice for one pool: no more are added."""
+        if self._imeis.ascend():
+            return
+        for pool in self.pools.values():
+            named = self.named(pool)
+            if len(set(named)) < len(named):
+                self._report_doubles(pool, problems)
+
+    def named(self, pool: Pool, today: date | None = None) -> Named:
+        """The devices that are named for a pool; those that are active on a day, where one is given."""
+        spans = (span for span in self.spans if pool.name in span.group.licenses)
+        return Named(self, pool, [span for span in spans if today is None or span.group.is_active(today)])
+
+    def imei(self, row: int) -> Imei:
+        return Imei(self._imeis[row])
+
+    def imeis(self, rows: range) -> list[Imei]:
+        return cast(list[Imei], self._imeis.texts(rows))
+
+    def iccid(self, row: int) -> Iccid | None:
+        iccid = self._iccids[row] if row < len(self._iccids) else NONE
+        return None if iccid == NONE else Iccid(iccid)
+
+    def devices(self, rows: range, product: Product) -> Iterator[DeviceId]:
+        """What a product calls the devices of some rows; those that it cannot tell are left out."""
+        if not product.needs_iccid:
+            yield from cast(list[DeviceId], self._imeis.texts(rows))
+            return
+        for imei, iccid in zip(self.imeis(rows), self._iccids.texts(rows), strict=False):
+            if iccid != NONE:
+                yield product.identify(imei, Iccid(iccid))
 
     def group(self, row: int) -> Group:
         return self._span(row).group
 
     def place(self, row: int) -> Place:
-        return at(self._span(row).file, self.positions[row])
+        return at(self._span(row).file, self._positions[row])
 
     def entry(self, row: int) -> Entry:
         span = self._span(row)
-        return Entry(span.group.name, at(span.file, self.positions[row]), span.group.priority)
+        return Entry(span.group.name, at(span.file, self._positions[row]), span.group.priority)
 
-    def rows_of(self, identifier: str) -> list[int]:
-        """The rows of a device, by its IMEI or its ICCID; looking at every row takes its time."""
-        by_iccid = identifier in self.iccids
-        return [row for row, known in enumerate(self.iccids if by_iccid else self.imeis) if known == identifier]
+    def rows_of(self, imei: Imei) -> list[int]:
+        """The rows of a device in the order of the inventory."""
+        return [row for row in self._index.rows(imei) if self._imeis[row] == imei]
+
+    def rows_with(self, iccid: Iccid) -> list[int]:
+        """The rows of a SIM; looking at every row takes its time."""
+        return [row for row, known in enumerate(self._iccids.texts(range(len(self._iccids)))) if known == iccid]
+
+    def row_of(self, pool: Pool, device: DeviceId) -> int | None:
+        """The row that names a device for a pool, if there is one."""
+        return next((row for row in self.rows_of(imei_of(device)) if self.names(row, device, pool)), None)
+
+    def names(self, row: int, device: DeviceId, pool: Pool) -> bool:
+        """Whether a row names a device for a pool."""
+        return self.is_called(row, device, pool.product) and pool.name in self.group(row).licenses
+
+    def is_called(self, row: int, device: DeviceId, product: Product) -> bool:
+        """Whether the device of a row has this name for a product."""
+        imei = self.imei(row)
+        return device == (product.identify(imei, self.iccid(row)) if product.needs_iccid else imei)
 
     def mark(self, row: int) -> str:
         """A short text that is the same, on any machine, as long as the entry and its group say the same."""
         group = self._span(row).group
-        note = self.notes[row] if row < len(self.notes) else 0
-        own = (self.iccids[row], note, row in self.consenting)
+        note = self._notes[row] if row < len(self._notes) else 0
+        own = (self.iccid(row), note, row in self.consenting)
         shared = (group.name, sorted(group.licenses), group.priority, group.since, group.until, group.consents)
         # Marks outlive a process: JSON is the same in every version of Python, and has ASCII only.
         return blake2b(json.dumps([own, shared], default=date.isoformat).encode(), digest_size=8).hexdigest()
 
-    def active(self, pool: str, today: date) -> Iterator[DeviceId] | None:
-        """The devices named for a pool by groups that are active on a day, in order; None if all groups are."""
-        spans = [span for span in self.spans if pool in span.group.licenses]
-        if all(span.group.is_active(today) for span in spans):
-            return None
-        named = iter(self.members[pool])
-        chosen = (span.group.is_active(today) for span in spans for _ in span.rows)
-        return compress(named, chosen)
+    @cached_property
+    def _index(self) -> Index:
+        return Index(self._imeis)
 
-    def outsiders(self, product: Product) -> Members:
-        """The devices of groups that have no pool of a product, as that product knows them."""
-        rows: Members = {}
-        for span in self.spans:
-            if not any(self.pools[name].product is product for name in span.group.licenses):
-                for row in span.rows:
-                    if self.iccids[row] or not product.needs_iccid:
-                        rows.setdefault(product.identify(self.imeis[row], self.iccids[row]), row)
-        return rows
+    @cached_property
+    def _starts(self) -> list[int]:
+        return [span.rows.start for span in self.spans]
 
-    def _ids(self, rows: range, product: Product) -> list[DeviceId]:
-        """What a product calls the devices of some rows; none if it cannot tell all of them."""
-        imeis = self.imeis[rows.start : rows.stop]
-        if not product.needs_iccid:
-            return cast(list[DeviceId], imeis)
-        iccids = self.iccids[rows.start : rows.stop]
-        if None in iccids:
-            return []
-        return [product.identify(imei, iccid) for imei, iccid in zip(imeis, iccids, strict=True)]
-
-    def _enroll_one_by_one(self, rows: range, pool: Pool, problems: Problems) -> None:
-        members = self.members[pool.name]
-        for row in rows:
-            imei, iccid = self.imeis[row], self.iccids[row]
-            if pool.product.needs_iccid and not iccid:
+    def _report_without_iccid(self, span: Span, pool: Pool, problems: Problems) -> None:
+        for row in span.rows:
+            if self.iccid(row) is None:
+                imei = self.imei(row)
                 message = f"device {imei} has no ICCID, which pool {pool.name} needs"
                 problems.add(self.place(row), message, f'write {{imei: "{imei}", iccid: "…"}}')
-                continue
-            device = pool.product.identify(imei, iccid)
-            first = members.setdefault(device, row)
-            if first != row:
-                message = f"device {device} stands here for pool {pool.name} again, first at {self.place(first)}"
-                problems.add(self.place(row), message, "remove one of the two")
+
+    def _report_doubles(self, pool: Pool, problems: Problems) -> None:
+        first: dict[DeviceId, int] = {}
+        for span in self.spans:
+            for row in span.rows if pool.name in span.group.licenses else ():
+                for device in self.devices(range(row, row + 1), pool.product):
+                    before = first.setdefault(device, row)
+                    if before != row:
+                        message = (
+                            f"device {device} stands here for pool {pool.name} again, first at {self.place(before)}"
+                        )
+                        problems.add(self.place(row), message, "remove one of the two")
 
     def _span(self, row: int) -> Span:
-        return self.spans[bisect_right(self.spans, row, key=lambda span: span.rows.start) - 1]
+        return self.spans[bisect_right(self._starts, row) - 1]
 
 
 def _checksum(note: str) -> int:
     """A number that tells notes apart, 0 for a blank one; the line break at the end of a block of text says nothing."""
     return crc32(note.strip().encode())
+
+
+class Named(AbstractSet[DeviceId]):
+    """The devices that some groups name for a pool, in the order of the inventory."""
+
+    def __init__(self, roster: Roster, pool: Pool, spans: Sequence[Span]) -> None:
+        self._roster = roster
+        self._pool = pool
+        self._spans = spans
+        self._length = sum(len(span.rows) for span in spans)
+
+    @classmethod
+    def _from_iterable(cls, devices: Iterable[DeviceId]) -> AbstractSet[DeviceId]:  # type: ignore[override]  # not of its own kind
+        """What is made of this set and another is an ordinary one."""
+        return frozenset(devices)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[DeviceId]:
+        for span in self._spans:
+            for rows in in_parts(span.rows):
+                yield from self._roster.devices(rows, self._pool.product)
+
+    def __contains__(self, device: object) -> bool:
+        row = self._roster.row_of(self._pool, DeviceId(device)) if isinstance(device, str) else None
+        return row is not None and any(row in span.rows for span in self._spans)
 
 
 class Entries(Mapping[DeviceId, Entry]):
@@ -181,21 +242,36 @@ class Entries(Mapping[DeviceId, Entry]):
 
     def __init__(self, roster: Roster, pool: Pool, protected: Mapping[Imei, Protection]) -> None:
         self._roster = roster
+        self._pool = pool
         self._protected = protected
-        self._by_imei = not pool.product.needs_iccid
-        kin = [other.name for other in roster.pools.values() if other.product is pool.product and other != pool]
-        named = [roster.members.get(name, {}) for name in (pool.name, *kin)]
-        self._named = [*named, roster.outsiders(pool.product)]
+        self._kin = [other.name for other in roster.pools.values() if other.product is pool.product and other != pool]
+        self._next = 0
 
     def __getitem__(self, device: DeviceId) -> Entry:
-        for members in self._named:
-            if (row := members.get(device)) is not None:
-                return self._roster.entry(row)
-        return Entry(None, self._protected[imei_of(device)].place)
+        row = self._row(device)
+        if row is None:
+            return Entry(None, self._protected[imei_of(device)].place)
+        self._next = row + 1
+        return self._roster.entry(row)
 
     def __iter__(self) -> Iterator[DeviceId]:
-        protected = map(DeviceId, self._protected) if self._by_imei else ()
-        return iter(dict.fromkeys(chain(*self._named, protected)))
+        rows = self._roster.devices(range(len(self._roster)), self._pool.product)
+        protected = () if self._pool.product.needs_iccid else map(DeviceId, self._protected)
+        return iter(dict.fromkeys(chain(rows, protected)))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+    def _row(self, device: DeviceId) -> int | None:
+        """Who asks for one device of a pool often asks for the one that follows it then."""
+        if self._next < len(self._roster) and self._roster.names(self._next, device, self._pool):
+            return self._next
+        rows = self._roster.rows_of(imei_of(device))
+        called = [row for row in rows if self._roster.is_called(row, device, self._pool.product)]
+        return min(called, key=self._distance, default=None)
+
+    def _distance(self, row: int) -> int:
+        """How far the groups' licenses are from this pool."""
+        licenses = self._roster.group(row).licenses
+        near = (rank for rank, name in enumerate((self._pool.name, *self._kin)) if name in licenses)
+        return next(near, len(self._kin) + 1)

@@ -16,7 +16,7 @@ from stdnum import luhn
 from licensesync import files, inventory
 from licensesync.errors import InventoryError
 from licensesync.files import LocalFiles, Unreadable
-from licensesync.identifiers import has_wrong_check_digit
+from licensesync.identifiers import with_wrong_check_digits
 from licensesync.inventory import Inventory
 from licensesync.model import Approval, DeviceId, Entry, Imei, Mode, Place, Pool, Product, Protection, Severity
 from licensesync.problems import MOST_PROBLEMS
@@ -680,4 +680,11 @@ def test_each_device_is_wanted_once_in_the_order_of_the_file_at_its_own_line(
 def test_exactly_one_check_digit_is_right(digits: str, last: int) -> None:
     right = luhn.calc_check_digit(digits)
 
-    assert has_wrong_check_digit(Imei(f"{digits}{last}")) is (str(last) != right)
+    assert with_wrong_check_digits([Imei(f"{digits}{last}")]) == ([] if str(last) == right else [0])
+
+
+@given(st.lists(st.from_regex(r"[0-9]{14,16}", fullmatch=True)))
+def test_wrong_check_digits_are_found_among_many(imeis: list[str]) -> None:
+    wrong = [index for index, imei in enumerate(imeis) if len(imei) == 15 and not luhn.is_valid(imei)]
+
+    assert with_wrong_check_digits([Imei(imei) for imei in imeis]) == wrong

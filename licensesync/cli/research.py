@@ -79,7 +79,7 @@ def _unread(work: Written, why: str) -> tuple[Unread, ...]:
 def _devices_of(work: Written, iccid: Iccid, planned: Planned) -> list[Imei]:
     """The devices in which a SIM is by the inventory or the plan, else was by the ledger."""
     roster = work.inventory.roster
-    named = {roster.imeis[row] for row in roster.rows_of(iccid)}
+    named = set(map(roster.imei, roster.rows_with(iccid)))
     for plan in planned.values():
         named |= {imei_of(device) for device in _changed(plan) if iccid_of(device) == iccid}
     path = work.settings.ledger_path(os.environ)
@@ -127,8 +127,8 @@ def _standings(work: Written, pool: Pool, imei: Imei | None, planned: Planned, p
 def _named(work: Written, pool: Pool, imei: Imei) -> set[DeviceId]:
     """What the inventory calls the device in a pool that it names it for."""
     roster = work.inventory.roster
-    rows = roster.rows_of(imei)
-    return {pool.product.identify(imei, roster.iccids[row]) for row in rows} & work.inventory.named(pool)
+    called = {pool.product.identify(imei, roster.iccid(row)) for row in roster.rows_of(imei)}
+    return {device for device in called if device in work.inventory.named(pool)}
 
 
 def _changed(found: Plan | Unread) -> Iterator[DeviceId]:

@@ -100,9 +100,10 @@ def _listed_in(file: Path, pool: Pool) -> list[DeviceId]:
     if len(roster):
         group = Group(file.name, (pool.name,), 0, None, None, consents=True)
         roster.enroll(Span(range(len(roster)), file.name, group), problems)
+        roster.close(problems)
     if len(problems):
         raise InventoryError(problems.in_order())
-    return list(roster.members.get(pool.name, ()))
+    return list(roster.named(pool))
 
 
 async def _read(work: Survey, listed: Mapping[str, Collection[DeviceId]]) -> list[Holdings | Unread]:
