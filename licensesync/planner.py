@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import UTC, date, datetime, time
-from itertools import chain
 
 from licensesync.model import (
     Action,
@@ -33,11 +33,12 @@ def plan(pool: Pool, desired: Desired, observed: Observed, policy: Policy, memor
     still in flight: what was done already is not done twice.
     """
     perhaps = observed.doubtful - observed.holders
-    surplus = sorted(device for device in chain(observed.holders, perhaps) if device not in desired.wanted)
+    absent = [device for device in desired.wanted if device not in observed.holders]
+    surplus = _surplus(desired, observed, len(desired.wanted) - len(absent), perhaps)
     removing, kept_back = _removals(pool, surplus, desired, policy, memory)
     promised = len((memory.in_flight.keys() | memory.pending) - observed.holders)
     free = observed.capacity.free_beside(promised)
-    assigning, waiting = _assignments(free, len(removing), desired, observed, memory)
+    assigning, waiting = _assignments(free, len(removing), _missing(absent, desired, observed), desired, memory)
     wanted_again = sum(device in desired.wanted for device in observed.doubtful)
     return Plan(
         pool=pool,
@@ -57,6 +58,23 @@ def batches(actions: Iterable[Action], size: int) -> Iterator[tuple[Action, ...]
     listed = tuple(actions)
     for start in range(0, len(listed), size):
         yield listed[start : start + size]
+
+
+def _surplus(desired: Desired, observed: Observed, kept: int, perhaps: AbstractSet[DeviceId]) -> list[DeviceId]:
+    """Who holds a license, or perhaps does, and should not: nobody, where as many are kept as hold one.
+
+    What is wanted is only gone through, and not asked for each device: it is quick to read, and not to find.
+    """
+    held = set(observed.holders).difference(desired.wanted) if kept < len(observed.holders) else set()
+    return sorted(held.union(perhaps).difference(desired.wanted) if perhaps else held)
+
+
+def _missing(absent: Sequence[DeviceId], desired: Desired, observed: Observed) -> Sequence[DeviceId]:
+    """Who should hold a license and does not, or nobody knows; in the order of the inventory."""
+    if not observed.doubtful:
+        return absent
+    asked_for = {*absent, *observed.doubtful}
+    return [device for device in desired.wanted if device in asked_for]
 
 
 def _removals(
@@ -83,15 +101,14 @@ def _removals(
 
 
 def _assignments(
-    free: int, removals: int, desired: Desired, observed: Observed, memory: Memory
+    free: int, removals: int, missing: Sequence[DeviceId], desired: Desired, memory: Memory
 ) -> tuple[list[Action], list[Held]]:
     """What is assigned within what is free, and what of the rest waits for this plan's removals or for licenses."""
     eligible: list[Action] = []
     waiting: list[Held] = []
-    holders, doubtful = observed.holders, observed.doubtful
-    missing = [device for device in desired.wanted if device not in holders or device in doubtful]
-    for device in sorted(missing, key=lambda device: -desired.entries[device].priority):
-        action = _action(Verb.ASSIGN, device, desired)
+    for action in sorted(
+        (_action(Verb.ASSIGN, each, desired) for each in missing), key=lambda action: -action.priority
+    ):
         if held := _set_aside(action, memory):
             waiting.append(held)
         else:

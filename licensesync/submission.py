@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from msgspec import structs
+
 from licensesync import planner
 from licensesync.errors import ApiError, BatchRejected, IncompleteObservation, LedgerError
 from licensesync.model import (
@@ -330,11 +332,11 @@ def settle(outcome: Outcome, holds: bool | None) -> Outcome:  # noqa: FBT001 - y
         return outcome
     upgrading = outcome.reason is OutcomeReason.UPGRADE_PENDING
     if holds is (outcome.action.verb is Verb.ASSIGN):
-        return replace(outcome, kind=OutcomeKind.DONE, retry_at=None)
+        return structs.replace(outcome, kind=OutcomeKind.DONE, retry_at=None)
     if upgrading:
         to_come = outcome.retry_at is not None and outcome.retry_at > outcome.at
         again = outcome.retry_at if to_come else outcome.at + UPGRADE_TAKES
-        return replace(outcome, kind=OutcomeKind.PENDING, retry_at=again)
+        return structs.replace(outcome, kind=OutcomeKind.PENDING, retry_at=again)
     if holds is None:
         return outcome
-    return replace(outcome, kind=OutcomeKind.FAILED, reason=OutcomeReason.NO_EFFECT)
+    return structs.replace(outcome, kind=OutcomeKind.FAILED, reason=OutcomeReason.NO_EFFECT)

@@ -11,6 +11,7 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 from render_worlds import FOTA, INVENTORY, NOW, REFUSAL, assign, outcome, run_report
 
 from licensesync import alarms
@@ -108,7 +109,7 @@ def test_devices_that_only_await_removals_are_no_shortage() -> None:
 
 
 def test_devices_for_which_the_service_had_no_license_are_short_of_one_too() -> None:
-    in_vain = replace(outcome(assign(2), OutcomeKind.REJECTED), reason=OutcomeReason.NO_CAPACITY)
+    in_vain = structs.replace(outcome(assign(2), OutcomeKind.REJECTED), reason=OutcomeReason.NO_CAPACITY)
     ended = run_report(PoolReport(FINE, (in_vain,)))
     (notice,) = Alarms().after(ended, INVENTORY, N).due(NOW, DAY)
     assert notice.what.text == "licenses run short: 1 device without one, of 10 licenses none is free"

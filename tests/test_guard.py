@@ -14,6 +14,7 @@ import pytest
 from core_worlds import NOW, POLICY, TODAY, World, device, devices, pool
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from licensesync import guard
 from licensesync.model import (
@@ -210,7 +211,7 @@ def test_the_hash_of_a_refusal_is_of_pool_and_removals_and_not_of_their_order() 
     random.Random(1).shuffle(shuffled)
     others = replace(
         made,
-        actions=tuple(replace(action, group="g", place=worlds.place(3)) for action in shuffled),
+        actions=tuple(structs.replace(action, group="g", place=worlds.place(3)) for action in shuffled),
         held=(Held(worlds.remove(700), HeldReason.PROTECTED),),
         capacity=Capacity(5, 5),
         pool=replace(made.pool, limits=Limits(count=3)),

@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from ledgers import (
     started,
     without_privilege,
 )
+from msgspec import structs
 
 from licensesync.errors import LedgerError
 from licensesync.ledger import book, database, memory, migrations
@@ -73,7 +74,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (OutcomeKind.REJECTED, OutcomeReason.DEVICE_NOT_FOUND),
             (OutcomeKind.PENDING, OutcomeReason.UPGRADE_PENDING),
         ):
-            batch = [replace(each, verb=Verb.REMOVE) for each in actions[:100]]
+            batch = [structs.replace(each, verb=Verb.REMOVE) for each in actions[:100]]
             actions = actions[100:]
             opened.sent(POOL, batch)
             opened.settled(POOL, batch, [Outcome(each, kind, NOW, reason, "No.", _later(kind)) for each in batch])

@@ -610,13 +610,13 @@ def test_what_is_known_is_not_changed_by_a_look_up(kind: OutcomeKind, *, holds: 
 # --- what no look-up tells
 
 
-def unanswered(service: Service, *, works: bool) -> Answer:
+def unanswered(service: Service, *, works: bool, reason: OutcomeReason = OutcomeReason.NO_ANSWER) -> Answer:
     """The service carries an action out, or does not; either way it gives no answer."""
 
     def end(action: Action) -> Outcome:
         if works:
             (service.holders.add if action.verb is Verb.ASSIGN else service.holders.discard)(action.device)
-        return Outcome(action, UNKNOWN, NOW, OutcomeReason.NO_ANSWER)
+        return Outcome(action, UNKNOWN, NOW, reason)
 
     return end
 
@@ -708,9 +708,7 @@ async def test_a_pending_upgrade_that_no_look_up_tells_of_is_read_too_and_not_se
 ) -> None:
     service = Service(pool(), blind=True, readable=True)
 
-    def upgrading(action: Action) -> Outcome:
-        return replace(unanswered(service, works=works)(action), reason=UPGRADE_PENDING)
-
+    upgrading = unanswered(service, works=works, reason=UPGRADE_PENDING)
     service.answers = dict.fromkeys(devices(*range(12)), upgrading)
     report = await carried_out(planned(*(worlds.assign(number) for number in range(12))), service)
     assert (service.readings, len(service.batches)) == (1, 4)
@@ -836,8 +834,8 @@ def test_whatever_fails_every_action_has_one_end_and_the_record_knows_it(
     for each in worlds.FLEET:
         if chance.random() < 0.6:
             works, reason = chance.random() < 0.5, chance.choice([UPGRADE_PENDING, OutcomeReason.NO_ROW])
-            lost = unanswered(service, works=works and len(service.holders) < service.total)
-            service.answers[each] = lambda action, lost=lost, reason=reason: replace(lost(action), reason=reason)  # type: ignore[misc]
+            works = works and len(service.holders) < service.total
+            service.answers[each] = unanswered(service, works=works, reason=reason)
     report = asyncio.run(carried_out(made, service, size=size, at_once=at_once, stop=stop, pages=pages))
 
     assert_every_action_has_one_end(made, report)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 import msgspec
+from msgspec import structs
 
 from licensesync.callbacks.listener import Rejected
 from licensesync.errors import LedgerError
@@ -277,7 +278,7 @@ def _received(callback: Callback, made: Sequence[Promise] | None, now: datetime)
         return Received(Reception.SETTLED, replace(promise, outcome=outcome))
     if _says_the_same(outcome, promise.outcome):
         return Received(Reception.REPEATED, promise)
-    doubt = replace(promise.outcome, kind=OutcomeKind.UNKNOWN, reason=OutcomeReason.CONTRADICTED, at=now)
+    doubt = structs.replace(promise.outcome, kind=OutcomeKind.UNKNOWN, reason=OutcomeReason.CONTRADICTED, at=now)
     return Received(Reception.CONTRADICTED, replace(promise, outcome=doubt))
 
 

@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from msgspec import structs
+
 from licensesync.callbacks.desk import Desk
 from licensesync.callbacks.hearing import hearing
 from licensesync.callbacks.registration import Registrar
@@ -85,4 +87,4 @@ def _with_ends(report: PoolReport, ends: Ends) -> PoolReport:
 
 def _end_of(outcome: Outcome, pool: str, ends: Ends) -> Outcome:
     promise = ends.get((pool, outcome.action.device)) if outcome.kind is OutcomeKind.PENDING else None
-    return replace(promise.outcome, action=outcome.action) if promise else outcome
+    return structs.replace(promise.outcome, action=outcome.action) if promise else outcome

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from msgspec import structs
 from sqlalchemy import Connection, Row, and_, bindparam, or_, select, text, update
 
 from licensesync.ledger.schema import UNSETTLED, outcomes, pool_runs, runs
@@ -124,7 +125,7 @@ def in_turn(actions: Iterable[Earlier], *, holds: bool) -> list[Earlier]:
 
 
 def _ended(earlier: Earlier, kind: OutcomeKind, reason: OutcomeReason | None) -> Earlier:
-    return replace(earlier, outcome=replace(earlier.outcome, kind=kind, reason=reason, retry_at=None))
+    return replace(earlier, outcome=structs.replace(earlier.outcome, kind=kind, reason=reason, retry_at=None))
 
 
 def _in_time(earlier: Earlier, now: datetime) -> Earlier:
@@ -142,19 +143,19 @@ def _by_the_list(earlier: Earlier, observed: Observed, now: datetime) -> Earlier
     outcome = earlier.outcome
     fulfilled = (earlier.device in observed.holders) is (earlier.verb is Verb.ASSIGN)
     if outcome.kind is OutcomeKind.REJECTED:
-        return replace(earlier, outcome=replace(outcome, retry_at=None)) if fulfilled else earlier
+        return replace(earlier, outcome=structs.replace(outcome, retry_at=None)) if fulfilled else earlier
     if fulfilled:
-        settled = replace(outcome, kind=OutcomeKind.DONE, retry_at=None)
+        settled = structs.replace(outcome, kind=OutcomeKind.DONE, retry_at=None)
     elif outcome.kind is OutcomeKind.PENDING and outcome.retry_at is not None and outcome.retry_at > now:
         return earlier
     else:
-        settled = replace(outcome, kind=OutcomeKind.FAILED, reason=OutcomeReason.NO_EFFECT, retry_at=None)
+        settled = structs.replace(outcome, kind=OutcomeKind.FAILED, reason=OutcomeReason.NO_EFFECT, retry_at=None)
     return replace(earlier, outcome=settled)
 
 
 def overdue(outcome: Outcome) -> Outcome:
     """A promise whose end was not told in time: nobody knows what became of it."""
-    return replace(outcome, kind=OutcomeKind.UNKNOWN, reason=OutcomeReason.NO_CALLBACK, retry_at=None)
+    return structs.replace(outcome, kind=OutcomeKind.UNKNOWN, reason=OutcomeReason.NO_CALLBACK, retry_at=None)
 
 
 def settle(connection: Connection, changed: Sequence[Earlier]) -> None:

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Self
 
+import msgspec
+
 from licensesync.model.words import DeviceId, Imei, Mode, Product, Severity
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True, gc=False):
     """Where something was written; `file` is relative to the settings file's folder, the rest counts from 1."""
 
     file: str
@@ -84,8 +85,7 @@ class Pool:
         return " ".join(filter(None, (self.product, self.account, self.sku)))
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """What the inventory says of a device: its group (None where it is only protected), priority and place."""
 
     group: str | None

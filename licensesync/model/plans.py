@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
+import msgspec
+
 from licensesync.model.facts import Approval, Capacity, Place, Pool
 from licensesync.model.words import DeviceId, HeldReason, PlanVerdict, Reading, Rule, Verb
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(msgspec.Struct, frozen=True, gc=False):
     """Assign or remove one device."""
 
     verb: Verb
@@ -23,8 +24,7 @@ class Action:
     priority: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(msgspec.Struct, frozen=True, gc=False):
     """An action that is not asked for, with the reason and, where one is known, its end."""
 
     action: Action

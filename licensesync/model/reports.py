@@ -6,12 +6,13 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
+
 from licensesync.model.plans import Action, Held, Plan, RunPlan, Unread
 from licensesync.model.words import HeldReason, OutcomeKind, OutcomeReason, RunVerdict
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """How a run ended for one action that was sent.
 
     `service` holds the service's own words. `retry_at` is when the service says it will try again by itself, or until

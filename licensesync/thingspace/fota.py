@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, date, datetime
+
+from msgspec import structs
 
 from licensesync.errors import ApiError, BatchRejected, IncompleteObservation, NoSuchResource, RequestRejected
 from licensesync.model import Action, Capacity, DeviceId, Observed, Outcome, Pool, Verb
@@ -187,7 +188,9 @@ class FotaService(FotaReader):
         for row in verdicts.device_list or []:
             told[row.deviceId].append(row)
         outcomes = [fota_verdicts.of_rows(action, told[action.device], self._now()) for action in batch]
-        return [replace(each, service=each.service and self._client.redacted(each.service)) for each in outcomes]
+        return [
+            structs.replace(each, service=each.service and self._client.redacted(each.service)) for each in outcomes
+        ]
 
     async def look_up(self, devices: Sequence[DeviceId]) -> Mapping[DeviceId, bool]:
         """Whether these devices (at most 1 000) hold a license; a device of which nothing is said is left out."""

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+
+from msgspec import structs
 
 from licensesync.errors import ApiError, BatchRejected, IncompleteObservation
 from licensesync.model import (
@@ -143,7 +144,7 @@ class SimSecureService(SimSecureReader):
         promise = Outcome(
             batch[0], OutcomeKind.PENDING, now, retry_at=now + self._patience, request=accepted.request_id
         )
-        return [replace(promise, action=action) for action in batch]
+        return [structs.replace(promise, action=action) for action in batch]
 
     async def look_up(self, devices: Sequence[DeviceId]) -> Mapping[DeviceId, bool]:
         """Nothing: no call tells who holds one of these licenses."""

@@ -7,8 +7,9 @@ https://thingspace.verizon.com/documentation/api-documentation.html (security: e
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import datetime
+
+from msgspec import structs
 
 from licensesync.errors import ApiError
 from licensesync.model import Action, Outcome, OutcomeKind, OutcomeReason, Pool, Verb, iccid_of, imei_of
@@ -58,11 +59,11 @@ def of_callback(callback: Callback, promised: Outcome, at: datetime) -> Outcome:
     """How a request ended for the device for which it was promised, by the word of a callback."""
     action = promised.action
     if callback.succeeded:
-        return replace(
+        return structs.replace(
             promised, kind=OutcomeKind.DONE, at=at, reason=None, service=callback.words or None, retry_at=None
         )
     words = " ".join(filter(None, (callback.code, callback.words))) or "Failed"
-    return replace(of_words(action, words, at), request=promised.request)
+    return structs.replace(of_words(action, words, at), request=promised.request)
 
 
 def is_about(callback: Callback, pool: Pool, promised: Outcome) -> bool:
