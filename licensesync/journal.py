@@ -1,18 +1,15 @@
-"""What is told: structlog's set-up and the fixed events of a run."""
+"""What is told: the fixed events of a run."""
 
 from __future__ import annotations
 
-import json
-import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, assert_never
 
-import orjson
 import structlog
 
+from licensesync import logs
 from licensesync.errors import LicenseSyncError
 from licensesync.model import (
     Approval,
@@ -30,6 +27,7 @@ from licensesync.model import (
     iccid_of,
     imei_of,
 )
+from licensesync.settings import DeviceLines
 
 SETTLED_WELL = frozenset({OutcomeKind.DONE, OutcomeKind.PENDING})
 
@@ -39,58 +37,6 @@ class Progress(Protocol):
 
     def reading(self, pool: str, seen: int, expected: int | None) -> None: ...
     def sending(self, pool: str, verb: Verb, settled: int, of: int) -> None: ...
-
-
-def configure(*, as_json: bool, level: str) -> None:
-    """Log events from `level` on go to standard error: one JSON object a line, or lines for people."""
-    for_people: list[Any] = [
-        structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
-        _without_blanks,
-        structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(),
-            pad_event_to=15,
-            sort_keys=False,
-            exception_formatter=structlog.dev.plain_traceback,  # others show variables, which may hold secrets
-        ),
-    ]
-    for_programs: list[Any] = [
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-        structlog.processors.JSONRenderer(serializer=_json),
-    ]
-    structlog.configure(
-        processors=[structlog.processors.add_log_level, *(for_programs if as_json else for_people)],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=_CurrentStderr,
-        cache_logger_on_first_use=False,
-    )
-
-
-def _without_blanks(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
-    """A person knows which run this is, and needs no list of what there is not."""
-    return {key: value for key, value in event.items() if value is not None and key != "run"}
-
-
-class _CurrentStderr:
-    """Writes to whatever standard error is at that moment, so that a progress display can keep its place below."""
-
-    def __init__(self, *_names: object) -> None:
-        pass
-
-    def msg(self, line: str) -> None:
-        """A log that nobody can write any more ends no run: its outcomes stand in the report."""
-        with suppress(OSError, ValueError):
-            sys.stderr.write(f"{line}\n")
-            sys.stderr.flush()
-
-    debug = info = warning = error = msg
-
-
-def _json(event: dict[str, Any], **_options: object) -> str:
-    with suppress(TypeError):
-        return orjson.dumps(event, default=str).decode()
-    quoted = json.dumps(event, default=str, ensure_ascii=False)  # the name of a file that is no text
-    return quoted.encode(errors="replace").decode()
 
 
 def inventory_stale(problem: str, fresh_at: datetime | None) -> None:
@@ -108,10 +54,11 @@ def inventory_nameless(problem: str) -> None:
 
 
 class RunJournal:
-    """Tells a run as log events, and how far it is to a progress display."""
+    """Tells a run as log events, and how far it is to a progress display; of `devices` what the settings ask for."""
 
-    def __init__(self, progress: Progress, *, run: str | None = None) -> None:
+    def __init__(self, progress: Progress, *, run: str | None = None, devices: DeviceLines = DeviceLines.EACH) -> None:
         self._progress = progress
+        self._devices = devices
         self._log: Any = structlog.get_logger()
         if run:
             self._log = self._log.bind(run=run)
@@ -199,8 +146,35 @@ class RunJournal:
             )
 
     def settled(self, pool: Pool, outcomes: Sequence[Outcome]) -> None:
+        """A batch is told at once; who has to look at a device finds a line for it in any case."""
+        with logs.together():
+            match self._devices:
+                case DeviceLines.EACH:
+                    self._tell_of_each(pool, outcomes)
+                case DeviceLines.BATCHES:
+                    self._tell_of_each(pool, [each for each in outcomes if each.kind not in SETTLED_WELL])
+                    self._tell_of_batch(pool, outcomes)
+                case _:
+                    assert_never(self._devices)
+
+    def _tell_of_each(self, pool: Pool, outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes:
             tell_of_device(self._log, "device.settled", pool, outcome)
+
+    def _tell_of_batch(self, pool: Pool, outcomes: Sequence[Outcome]) -> None:
+        """One line for all devices of a batch, those included that have lines of their own."""
+        if not outcomes:  # nothing of it was sent in the end
+            return
+        first, last = outcomes[0].action, outcomes[-1].action
+        self._log.info(
+            "batch.settled",
+            pool=pool.name,
+            verb=first.verb,
+            devices=len(outcomes),
+            outcomes=_counted(outcome.kind for outcome in outcomes),
+            first=imei_of(first.device),
+            last=imei_of(last.device),
+        )
 
     def proved(self, pool: Pool, outcome: Outcome, run: str, *, never_told: bool) -> None:
         """What became of an action of an earlier run, as this reading shows; its one line if it never had one."""

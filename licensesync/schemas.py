@@ -117,6 +117,13 @@ def settings_schema() -> Schema:
         },
         callbacks=callbacks,
         notifications=notifications,
+        logs=_mapping(
+            "What the log says of a run.",
+            devices=_described(
+                settings.DEVICE_LINES,
+                "A line for each device; or for each batch, and for each device that needs a look; each if not set.",
+            ),
+        ),
     )
     return {"$schema": _DIALECT, "title": "licensesync settings", **root}
 

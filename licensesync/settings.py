@@ -45,10 +45,12 @@ __all__ = [
     "CallbackCredentials",
     "Callbacks",
     "Credentials",
+    "DeviceLines",
     "Draft",
     "FotaCalls",
     "GitSource",
     "LocalSource",
+    "Logs",
     "Notifications",
     "Schedule",
     "Settings",
@@ -105,6 +107,18 @@ class Schedule:
     jitter: timedelta = timedelta(seconds=30)
 
 
+class DeviceLines(StrEnum):
+    """What the log has of actions that went well: a line for each device, or one for each batch."""
+
+    EACH = "each"
+    BATCHES = "batches"
+
+
+@dataclass(frozen=True, slots=True)
+class Logs:
+    devices: DeviceLines = DeviceLines.EACH
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """All that the settings file says; paths in it are absolute."""
@@ -119,6 +133,7 @@ class Settings:
     callbacks: Callbacks | None = None
     keep: timedelta = KEEP
     notifications: Notifications | None = None
+    logs: Logs = Logs()
 
     @property
     def folder(self) -> Path:
@@ -192,13 +207,16 @@ def _draft(file: Path, written: Section, problems: Problems) -> Draft:
     callbacks = read_callbacks(written.section("callbacks"), file.parent, insecure=thingspace.insecure)
     keep = written.get("keep", span(), KEEP)
     notifications = read_notifications(written.section("notifications"), insecure=thingspace.insecure)
+    logs = _logs(written.section("logs"))
     if "callbacks" not in written:
         _report_deaf_pools(pooled or {}, written)
     written.close()
     if len(problems) or inventory is None or pooled is None:
         return Draft(problems.in_order(), None, inventory, pooled)
     ledger = _beside(file.parent, ledger)
-    settings = Settings(file, inventory, pooled, thingspace, ledger, schedule, listen, callbacks, keep, notifications)
+    settings = Settings(
+        file, inventory, pooled, thingspace, ledger, schedule, listen, callbacks, keep, notifications, logs
+    )
     return Draft((), settings, inventory, pooled)
 
 
@@ -262,6 +280,15 @@ def _schedule(written: Section | None) -> Schedule:
     return Schedule(None if cron else every or Schedule().every, cron, jitter)
 
 
+def _logs(written: Section | None) -> Logs:
+    default = Logs()
+    if not written:
+        return default
+    logs = Logs(written.get("devices", DEVICE_LINES, default.devices))
+    written.close()
+    return logs
+
+
 def _report_deaf_pools(pooled: Mapping[str, Pool], written: Section) -> None:
     """What becomes of SIM-Secure requests is told by callbacks alone."""
     named = written.table.values.get("pools")
@@ -290,5 +317,6 @@ CONCURRENCY: Final = whole(1)
 BATCH_SIZE: Final = whole(1, 1_000)
 RATE: Final = decimal(zero=False)
 STATUS_CALL: Final = choice(StatusCall)
+DEVICE_LINES: Final = choice(DeviceLines)
 URL_PATH: Final = worded("(/[A-Za-z0-9._~-]+)+", "write a path such as /licenses")
 LEDGER: Final = Kind(_ledger, "write sqlite:/// and a path, such as sqlite:///licensesync.db", {"type": "string"})

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import fcntl
 import json
 import os
 import pty
+import re
 import signal
 import sys
 import termios
@@ -163,6 +165,23 @@ async def test_a_rejected_device_does_not_stop_the_others_and_is_exit_5(tmp_path
         assert fleet.holders == {*imeis(0, 20)} - {*unknown}
         (event,) = [event for event in ended.events("device.settled") if event["outcome"] == "rejected"]
         assert event["level"] == "warning"
+
+
+async def test_where_many_devices_are_rejected_the_report_names_the_command_that_shows_all(tmp_path: Path) -> None:
+    unknown = imeis(0, 33)
+    async with fleet_of(tmp_path, quirks={"unknown-devices": unknown}) as fleet:
+        fleet.inventory(imeis(0, 40))
+        ended = await fleet.run("apply", "--yes")
+        told = " ".join(ended.out.split())
+        assert ended.code == 5, ended.err
+        assert "33 rejected meters: 33 + " in told
+        assert ended.out.count("device-not-found: Device Not Found.") == 20
+        command = re.search(r"… and 13 more; licensesync (history --run .*? --format csv) shows all", told)
+        assert command
+        all_of_them = await fleet.run(*command[1].split())
+    assert all_of_them.code == 0, all_of_them.err
+    rows = list(csv.DictReader(all_of_them.out.splitlines()))
+    assert [(row["device"], row["outcome"]) for row in rows] == [(device, "rejected") for device in unknown]
 
 
 async def test_a_protected_device_keeps_its_license(tmp_path: Path) -> None:

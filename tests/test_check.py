@@ -267,6 +267,7 @@ pools:
   s: {product: sim-secure, account: 12345-1, mode: managed, sku: x, revocable: true, others: 1}
 callbacks: {listen: '0.0.0.0:9001', public_url: 'https://a/b', register: true, timeout: 30m, take_over: true, tls: {certificate: c, key: k}, sources: [10.0.0.1], trusted_proxies: [10.0.0.0/8]}
 notifications: {webhook: 'https://a', format: slack, repeat: 1d, unreadable_after: 1}
+logs: {devices: batches}
 """  # noqa: E501  # each section on one line
 LOCAL = "inventory: {path: inventory.yaml, require_clean: true}"
 

@@ -13,7 +13,7 @@ import structlog
 import warm
 from fleets import CREDENTIALS, fleet_of, imeis
 
-from licensesync import journal
+from licensesync import logs
 
 pytest_plugins = ["pytester"]
 
@@ -56,7 +56,7 @@ def test_a_mistake_is_told_with_where_it_was_made_and_without_what_the_variables
         headers = {"Authorization": f"Bearer {bearer}"}
         raise RuntimeError(len(headers))
 
-    journal.configure(as_json=as_json, level="info")
+    logs.configure(as_json=as_json, level="info")
     try:
         call("token-" + "31f7")
     except RuntimeError:

@@ -11,9 +11,13 @@ from dataclasses import dataclass
 from typing import TextIO
 
 import pytest
+import render_worlds as worlds
+import structlog
 
+from licensesync import logs
 from licensesync.cli.progress import Progress, SilentProgress, TerminalProgress, progress_on
-from licensesync.model import Verb
+from licensesync.journal import RunJournal
+from licensesync.model import OutcomeKind, Verb
 
 ESCAPE = re.compile(r"\033\[[0-9;?]*[A-Za-z]")
 SHOW_CURSOR = "\033[?25h"
@@ -118,6 +122,24 @@ def test_logs_stand_on_lines_of_their_own_while_bars_are_shown(
     lines = terminal.lines()
     assert "info pool.read pool=fota [bold]" in lines
     assert "warning" in lines
+
+
+def test_a_batch_of_log_lines_stands_above_the_bars_line_by_line(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", terminal.stream)
+    with TerminalProgress(terminal.stream) as progress:
+        logs.configure(as_json=True, level="info")
+        progress.sending("fota", Verb.ASSIGN, 0, 40)
+        outcomes = [worlds.outcome(worlds.assign(number, "[bold]"), OutcomeKind.DONE) for number in range(40)]
+        RunJournal(progress).settled(worlds.FOTA, outcomes)
+        progress.sending("fota", Verb.ASSIGN, 40, 40)
+    structlog.reset_defaults()
+    lines = terminal.lines()
+    told = "".join(line for line in lines if not line.startswith("fota: "))
+    assert re.findall(r'"device":"([0-9]+)"', told) == [worlds.imei(number) for number in range(40)]
+    assert told.count('"group":"[bold]"') == 40
+    assert seen(lines, "fota: assigning", "40/40")
 
 
 def test_results_on_standard_output_are_left_alone(terminal: Terminal, capsys: pytest.CaptureFixture[str]) -> None:

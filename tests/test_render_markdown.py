@@ -158,11 +158,33 @@ def test_a_short_list_is_open_and_a_long_one_folded() -> None:
 
 def test_a_list_that_is_too_long_for_a_comment_is_cut_with_a_count_of_what_was_left_out() -> None:
     written = comment(fota(*map(worlds.assign, range(100_000))))
-    left_out = re.search(r"^… and ([0-9]+) more; ", written, re.MULTILINE)
+    left_out = re.search(r"^… and ([0-9]+) more: \1 of chicago-meters; --format json", written, re.MULTILINE)
     assert left_out
     shown = len(re.findall(r"^\| 99", written, re.MULTILINE))
     assert shown >= 500
     assert shown + int(left_out[1]) == 100_000
+    assert len(written) <= render.MAX_LENGTH
+
+
+def test_what_is_left_out_is_counted_by_group_in_the_order_in_which_they_come() -> None:
+    groups = [*(["first"] * 1100), None, *(f"g{number // 10}" for number in range(200_000))]
+    written = comment(fota(*(worlds.assign(number, group) for number, group in enumerate(groups))))
+    named = ", ".join(f"10 of g{number}" for number in range(8))
+    assert f"… and 200101 more: 100 of first, 1 without a group, {named}, 199920 of 19992 other groups; " in written
+    assert len(written) <= render.MAX_LENGTH
+
+
+def test_groups_that_are_shown_whole_are_not_among_those_that_are_left_out() -> None:
+    groups = ["shown"] * 500 + ["left"] * 900
+    written = comment(fota(*(worlds.assign(number, group) for number, group in enumerate(groups))))
+    assert "… and 400 more: 400 of left; " in written
+
+
+@pytest.mark.parametrize("hostile", worlds.HOSTILE)
+def test_a_group_of_devices_that_are_left_out_is_named_and_does_nothing_else(hostile: str) -> None:
+    written = comment(fota(*(worlds.assign(number, hostile) for number in range(3000))))
+    harmless(written)
+    assert re.search(r"^… and [0-9]+ more: [0-9]+ of .", written, re.MULTILINE)
     assert len(written) <= render.MAX_LENGTH
 
 

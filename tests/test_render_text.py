@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 import render_worlds as worlds
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 from rich.cells import cell_len
 
 from licensesync.model import (
@@ -126,21 +128,86 @@ def test_an_unread_pool_shows_its_problem() -> None:
     assert "unread: 1 pool unread, 1 to assign" in lines
 
 
-def test_a_long_list_is_cut_with_a_count_by_group_and_the_way_to_see_it_all() -> None:
-    devices = [worlds.assign(number, "north" if number % 4 else "south") for number in range(1000)]
-    lines = plan(fota(*devices), width=200)
-    assert sum(line.startswith("    +") for line in lines) == render.SHOWN
-    assert "    … and 980 more (735 north, 245 south); --format json and --out FILE show all" in lines
+def test_a_long_list_is_shown_by_group_in_the_order_in_which_they_come_with_counts_and_the_way_to_see_it_all() -> None:
+    sizes: dict[str | None, int] = {"south": 30, None: 3, "north": 2, **{f"g{number}": 5 for number in range(10)}}
+    groups = [group for group, size in sizes.items() for _ in range(size)]
+    lines = plan(fota(*(worlds.assign(number, group) for number, group in enumerate(groups))), width=120)
+    start = lines.index("  85 to assign")
+    assert lines[start + 1 : start + 13] == [
+        "    south: 30",
+        "      + 990000000000000  inventory/chicago.yaml:1:9",
+        "      + 990000000000001  inventory/chicago.yaml:2:9",
+        "      + 990000000000002  inventory/chicago.yaml:3:9",
+        "    without a group: 3",
+        "      + 990000000000030  inventory/chicago.yaml:31:9",
+        "      + 990000000000031  inventory/chicago.yaml:32:9",
+        "      + 990000000000032  inventory/chicago.yaml:33:9",
+        "    north: 2",
+        "      + 990000000000033  inventory/chicago.yaml:34:9",
+        "      + 990000000000034  inventory/chicago.yaml:35:9",
+        "    g0: 5",
+    ]
+    left_out = "    … and 56 more, 15 of them in 3 more groups; --format json and --out FILE show all"
+    assert lines[lines.index("    g6: 5") + 4] == left_out
 
 
-def test_only_the_largest_groups_of_what_is_left_out_are_named() -> None:
-    shown = [worlds.assign(number) for number in range(render.SHOWN)]
-    cut = [worlds.assign(number, f"g{number}" if number else None) for number in range(7) for _ in range(9 - number)]
-    lines = plan(fota(*shown, *cut), width=200)
-    assert (
-        "    … and 42 more (9 without a group, 8 g1, 7 g2, 6 g3, 5 g4, …); --format json and --out FILE show all"
-        in lines
+def test_the_fewer_groups_there_are_the_more_devices_of_each_are_shown() -> None:
+    one = plan(fota(*map(worlds.assign, range(500))), width=120)
+    assert sum(line.startswith("      +") for line in one) == render.SHOWN
+    assert "    … and 480 more; --format json and --out FILE show all" in one
+    two = plan(fota(*(worlds.assign(number, f"g{number % 2}") for number in range(500))))
+    assert sum(line.startswith("      +") for line in two) == render.SHOWN
+    assert [line for line in two if re.fullmatch(r" +g[01]: 250", line)] == ["    g0: 250", "    g1: 250"]
+
+
+def test_a_long_list_of_which_nothing_is_left_out_says_nothing_of_more() -> None:
+    lines = plan(fota(*(worlds.assign(number, f"g{number // 3}") for number in range(24))))
+    assert sum(line.startswith("      +") for line in lines) == 24
+    assert not any("more" in line for line in lines)
+    assert lines.count("") == 1
+
+
+def test_removals_of_a_large_plan_stand_before_its_assignments() -> None:
+    large = (*(worlds.assign(number, f"g{number}") for number in range(100)), *map(worlds.remove, range(100, 200)))
+    lines = plan(fota(*large))
+    signs = [line.strip()[0] for line in lines if re.match(r" +[+-] ", line)]
+    assert signs == ["-"] * render.SHOWN + ["+"] * render.GROUPS_SHOWN
+
+
+class Asked(Place, frozen=True):
+    """A place that remembers whether anybody has asked for it."""
+
+    asked: ClassVar[list[int]] = []
+
+    def __str__(self) -> str:
+        self.asked.append(self.line)
+        return super().__str__()
+
+
+@pytest.mark.parametrize("groups", [1, 10, 25_000])
+@pytest.mark.parametrize("fate", [*Verb, HeldReason.NO_CAPACITY, OutcomeKind.FAILED])
+def test_a_text_is_short_however_large_the_fleet_is_and_nothing_is_made_of_what_it_does_not_show(
+    groups: int, fate: Verb | HeldReason | OutcomeKind
+) -> None:
+    Asked.asked.clear()
+    verb = fate if isinstance(fate, Verb) else Verb.ASSIGN
+    actions = tuple(
+        Action(verb, worlds.imei(number), f"g{number % groups}", Asked("a.yaml", number + 1, 1), number % groups)
+        for number in range(50_000)
     )
+    match fate:
+        case HeldReason():
+            written = render.plan(worlds.run_plan(fota(held=tuple(Held(action, fate) for action in actions))))
+        case OutcomeKind():
+            failed = PoolReport(fota(), tuple(worlds.outcome(action, fate, "no") for action in actions))
+            written = render.report(worlds.run_report(failed), 5)
+        case _:
+            written = render.plan(worlds.run_plan(fota(*actions)))
+    lines = written.splitlines()
+    assert sum("more" in line for line in lines) == 1
+    assert len(lines) <= 90
+    assert min(Asked.asked) == 1
+    assert len(Asked.asked) <= 30
 
 
 def test_a_list_that_is_not_too_long_is_shown_whole() -> None:
@@ -223,10 +290,22 @@ incomplete: 1 done, 1 pending, 1 rejected, 1 failed, 1 unknown, 1 held; exit 5""
     )
 
 
-def test_every_device_in_trouble_is_shown_however_many_there_are() -> None:
-    outcomes = tuple(worlds.outcome(worlds.assign(number), OutcomeKind.REJECTED, "no") for number in range(500))
-    lines = report(PoolReport(fota(), outcomes))
-    assert sum(line.startswith("    +") for line in lines) == 500
+def test_a_report_of_many_devices_in_trouble_shows_the_first_of_each_group_and_where_all_are_recorded() -> None:
+    rejected = (worlds.outcome(worlds.assign(number), OutcomeKind.REJECTED, "no") for number in range(500))
+    unknown = (Outcome(worlds.assign(number), OutcomeKind.UNKNOWN, worlds.NOW) for number in range(500, 520))
+    lines = report(PoolReport(fota(), (*rejected, *unknown)))
+    assert "    chicago-meters: 500" in lines
+    assert sum(line.startswith("      +") for line in lines) == render.SHOWN
+    assert lines.count("          rejected-by-service: no") == render.SHOWN
+    told = "… and 480 more; licensesync history --run 01K3 --outcome rejected --format csv shows all"
+    assert told in " ".join(" ".join(lines).split())
+    assert sum(line.startswith("    +") for line in lines) == 20, "of the unknown ones all"
+
+
+def test_a_report_of_what_could_not_be_recorded_sends_nobody_to_the_ledger() -> None:
+    failed = tuple(worlds.outcome(worlds.assign(number), OutcomeKind.FAILED) for number in range(50))
+    lines = report(PoolReport(fota(), failed, "the disk is full", unrecorded=True))
+    assert "    … and 30 more; the log has a line for each" in lines
 
 
 def test_a_report_shows_what_was_refused_and_what_was_not_read() -> None:
@@ -276,6 +355,15 @@ def test_a_plan_is_printable_and_fits_its_page(run_plan: RunPlan, width: int) ->
 @given(worlds.reports, widths)
 def test_a_report_is_printable_and_fits_its_page(run_report: Report, width: int) -> None:
     fits(render.report(run_report, 5, width=width), width)
+
+
+@worlds.unhurried
+@given(st.lists(worlds.actions, min_size=render.SHOWN + 1, max_size=60), st.sampled_from(HeldReason), widths)
+def test_a_long_list_is_printable_and_fits_its_page(actions: list[Action], reason: HeldReason, width: int) -> None:
+    held = tuple(Held(structs.replace(action, verb=Verb.ASSIGN), reason) for action in actions)
+    written = render.plan(worlds.run_plan(fota(held=held)), width=width)
+    fits(written, width)
+    assert len(written.splitlines()) <= 90
 
 
 def fits(written: str, width: int) -> None:

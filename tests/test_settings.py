@@ -18,7 +18,18 @@ from licensesync.located import Text
 from licensesync.model import Limits, Mode, Place, Pool, Product
 from licensesync.notices import NoticeForm, Notifications
 from licensesync.problems import Problems
-from licensesync.settings import Address, Callbacks, FotaCalls, Schedule, Settings, StatusCall, ThingSpace, Tls
+from licensesync.settings import (
+    Address,
+    Callbacks,
+    DeviceLines,
+    FotaCalls,
+    Logs,
+    Schedule,
+    Settings,
+    StatusCall,
+    ThingSpace,
+    Tls,
+)
 from licensesync.sources import GitSource, LocalSource, Verify
 from licensesync.values import ADDRESS, CRON, DATE, FLAG, URL, Kind, decimal, read, span, whole
 
@@ -84,6 +95,7 @@ def test_the_documented_settings_are_the_defaults(tmp_path: Path) -> None:
     assert complete.callbacks == Callbacks("https://callbacks.example.com/thingspace")
     assert smallest.callbacks is None
     assert smallest.keep == timedelta(days=400)
+    assert complete.logs == smallest.logs == Logs(DeviceLines.EACH)
 
 
 def test_pools_stand_in_the_order_of_the_settings(tmp_path: Path) -> None:
@@ -111,6 +123,7 @@ ledger: sqlite:///state/ledger.db
 schedule: {cron: "*/15 6-18 1,15 jan-mar mon"}
 listen: off
 keep: 400d
+logs: {devices: batches}
 callbacks: {listen: "[::1]:9001", public_url: https://cb.example.com, register: false, timeout: 1h}
 pools:
   a-b_c.1:
@@ -137,6 +150,7 @@ pools:
     assert read.schedule == Schedule(None, "*/15 6-18 1,15 jan-mar mon", timedelta())
     assert read.listen is None
     assert read.keep == timedelta(days=400)
+    assert read.logs == Logs(DeviceLines.BATCHES)
     assert read.callbacks == Callbacks("https://cb.example.com", Address("::1", 9001), False, timedelta(hours=1))
     assert [str(address) for address in (read.callbacks.listen, ADDRESS_BY_NAME)] == ["[::1]:9001", "localhost:1"]
     assert read.pools == {
@@ -359,6 +373,9 @@ def test_what_is_wrong_with_a_pool_is_said_at_its_place(tmp_path: Path, written:
         (SMALLEST + "schedule: {cron: '*-5 * * * *'}", "4:18: cron '*-5 * * * *' has no valid minute: '*-5'"),
         (SMALLEST + "schedule: {cron: '0 0 31 2,4 *'}", "4:18: cron '0 0 31 2,4 *' names days that no month of it has"),
         (SMALLEST + "schedule: {cron: 'x! * * * *'}", "4:18: cron 'x! * * * *' has no valid minute: 'x!'"),
+        (SMALLEST + "logs: {devices: none}", "4:17: devices 'none' is not known; write one of each, batches"),
+        (SMALLEST + "logs: {device: each}", "4:8: unknown key 'device'; write one of devices (did you mean devices?)"),
+        (SMALLEST + "logs: batches", "4:7: logs is not a mapping"),
         (SMALLEST + "callbacks: {}", "4:12: callbacks has no public_url; add public_url: a URL such as"),
         (SMALLEST + "callbacks: {public_url: 'http://a.b/c'}", "4:25: public_url 'http://a.b' is plain http beyond"),
         (SMALLEST + "pool: {}", "4:1: unknown key 'pool'; write one of inventory, pools"),

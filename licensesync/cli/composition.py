@@ -9,7 +9,7 @@ from pathlib import Path
 
 import typer
 
-from licensesync import inventory, journal, settings
+from licensesync import inventory, journal, logs, settings
 from licensesync.cli.options import Globals, LogFormat
 from licensesync.composition import Pass, Survey, Written
 from licensesync.credentials import credentials
@@ -80,7 +80,7 @@ def _chosen(pools: Mapping[str, Pool], names: Collection[str]) -> tuple[Pool, ..
 
 def configure_journal(options: Globals) -> None:
     """Logs go where the command line wants them."""
-    journal.configure(as_json=_logs_as_json(options), level=options.log_level)
+    logs.configure(as_json=_logs_as_json(options), level=options.log_level)
 
 
 def _logs_as_json(options: Globals) -> bool:

@@ -39,10 +39,11 @@ def planned_and_carried_out(work: Pass, wish: Wish) -> Report:
 
 
 async def _run(work: Pass, wish: Wish, book: Book) -> Report:
+    devices = work.settings.logs.devices
     async with composition.writer(work.settings, work.credentials) as writer, _hearing(work, wish, writer) as gated:
         services = composition.services(work.pools, writer, work.settings, gated)
         with progress_on(sys.stderr) as shown:
-            journal = RunJournal(shown, run=book.run)
+            journal = RunJournal(shown, run=book.run, devices=devices)
             journal.started(work.info)
             policy = composition.policy(work, removals=wish.removals, allowed=wish.allowed)
             run_plan = await running.planned(work, services, book, policy, journal)
@@ -51,7 +52,7 @@ async def _run(work: Pass, wish: Wish, book: Book) -> Report:
             report = reconcile.decline_all(book.run, run_plan, datetime.now(UTC))
         else:
             with progress_on(sys.stderr) as shown, _stopping_on_signals() as stop:
-                journal = RunJournal(shown, run=book.run)
+                journal = RunJournal(shown, run=book.run, devices=devices)
                 report = await running.carried_out(work, run_plan, services, book, stop=stop, journal=journal)
                 if wish.wait is None:
                     _warn_of_unheard(report, book)

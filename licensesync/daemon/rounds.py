@@ -189,7 +189,8 @@ class Rounds:
         services = await self._services_of(work)
         with running.kept(self._ledger, "serve", work.info, proved=True) as book:
             self._course.waiting_for = ""
-            journal = ServiceJournal(Sight(self._course, self._pulse, self._show), self._metrics, run=book.run)
+            sight, devices = Sight(self._course, self._pulse, self._show), work.settings.logs.devices
+            journal = ServiceJournal(sight, self._metrics, run=book.run, devices=devices)
             journal.started(work.info)
             run_plan = await running.planned(work, services, book, composition.policy(work), journal)
             self._sends = True

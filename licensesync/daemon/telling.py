@@ -13,6 +13,7 @@ from licensesync.daemon.systemd import Pulse
 from licensesync.journal import RunJournal
 from licensesync.ledger.promises import Promise
 from licensesync.model import Outcome, Plan, Pool, PoolReport, Unread, Verb
+from licensesync.settings import DeviceLines
 
 
 class Sight:
@@ -38,8 +39,8 @@ class Sight:
 class ServiceJournal(RunJournal):
     """Tells a run as log events and as metrics."""
 
-    def __init__(self, sight: Sight, metrics: Metrics, *, run: str) -> None:
-        super().__init__(sight, run=run)
+    def __init__(self, sight: Sight, metrics: Metrics, *, run: str, devices: DeviceLines) -> None:
+        super().__init__(sight, run=run, devices=devices)
         self._metrics = metrics
 
     def planned(self, plan: Plan | Unread) -> None:

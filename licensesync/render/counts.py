@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from operator import attrgetter
+
 from licensesync.model import Plan, PoolRecord, Unread, Verb
 
 REPORTED = ("done", "kept", "held", "pending", "rejected", "failed", "unknown", "foreign")
@@ -11,9 +14,10 @@ def plan_counts(planned: Plan | Unread) -> dict[str, int]:
     """What is planned for a pool, in numbers, as the contract names them."""
     if isinstance(planned, Unread):
         return dict.fromkeys(("assign", "remove", "held", "kept", "foreign"), 0)
+    verbs = Counter(map(attrgetter("verb"), planned.actions))
     return {
-        "assign": len(planned.of(Verb.ASSIGN)),
-        "remove": len(planned.of(Verb.REMOVE)),
+        "assign": verbs[Verb.ASSIGN],
+        "remove": verbs[Verb.REMOVE],
         "held": len(planned.held),
         "kept": planned.kept,
         "foreign": planned.foreign,

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import islice
+from operator import attrgetter
 
 from licensesync.model import (
     UNFINISHED,
@@ -18,9 +21,11 @@ from licensesync.model import (
     PoolReport,
     Verb,
 )
+from licensesync.render.summary import HOW_TO_SEE_ALL
 from licensesync.render.words import counted, moment
 
 UNNAMED = "not in the inventory"
+UNGROUPED = "without a group"
 NOUNS: Mapping[Verb, str] = {Verb.REMOVE: "removal", Verb.ASSIGN: "assignment"}
 WHY_HELD: Mapping[HeldReason, str] = {
     HeldReason.NO_CAPACITY: "no license is free for them",
@@ -50,23 +55,69 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """The devices of one kind and one group: how many there are, and the first of them."""
+
+    name: str
+    devices: int
+    rows: Sequence[Row]
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Devices that are not shown, by their groups: the first groups, and what there is beside these."""
+
+    devices: int
+    named: Sequence[tuple[str | None, int]]
+    other_groups: int
+
+    @property
+    def of_other_groups(self) -> int:
+        return self.devices - sum(number for _, number in self.named)
+
+
+@dataclass(frozen=True)
 class Listing:
-    """Devices of one kind under one title."""
+    """Devices of one kind under one title. What is not shown of them costs no more than to be counted, once."""
 
     title: str
     entries: Sequence[Action | Held | Outcome]
+    how_to_see_all: str = HOW_TO_SEE_ALL
 
-    def rows(self, limit: int | None = None) -> list[Row]:
-        """The first devices, or all."""
+    @cached_property
+    def groups(self) -> Counter[str | None]:
+        """How many devices there are of each group, in the order in which the groups come."""
+        return Counter(map(self._group, self.entries))
+
+    def rows(self, limit: int) -> list[Row]:
+        """The first devices."""
         return [_row(entry) for entry in self.entries[:limit]]
 
-    def left_out(self, limit: int) -> int:
-        """How many devices do not stand in `rows(limit)`."""
-        return max(0, len(self.entries) - limit)
+    def first_groups(self, limit: int, devices: int) -> list[Group]:
+        """The first groups, each with its first devices."""
+        numbers = dict(islice(self.groups.items(), limit))
+        rows: dict[str | None, list[Row]] = {name: [] for name in numbers}
+        missing = sum(min(number, devices) for number in numbers.values())
+        for entry in self.entries:
+            if not missing:
+                break
+            shown = rows.get(self._group(entry))
+            if shown is not None and len(shown) < devices:
+                shown.append(replace(_row(entry), group=""))
+                missing -= 1
+        return [Group(name or UNGROUPED, number, rows[name]) for name, number in numbers.items()]
 
-    def groups_left_out(self, limit: int) -> Counter[str]:
-        """The groups of the devices that do not stand in `rows(limit)`."""
-        return Counter(_action(entry).group or "without a group" for entry in self.entries[limit:])
+    def rest(self, limit: int, groups: int) -> Rest:
+        """The devices that do not stand in `rows(limit)`."""
+        shown = Counter(map(self._group, self.entries[:limit]))
+        left = ((name, number - shown[name]) for name, number in self.groups.items() if number > shown[name])
+        named = list(islice(left, groups))
+        whole = sum(self.groups[name] == number for name, number in shown.items())
+        return Rest(max(0, len(self.entries) - limit), named, len(self.groups) - whole - len(named))
+
+    @cached_property
+    def _group(self) -> Callable[[Action | Held | Outcome], str | None]:
+        return attrgetter("group" if isinstance(self.entries[0], Action) else "action.group")
 
 
 def plan_listings(plan: Plan) -> list[Listing]:
@@ -80,11 +131,24 @@ def plan_listings(plan: Plan) -> list[Listing]:
     ]
 
 
-def trouble_listings(pool: PoolReport) -> list[Listing]:
-    """The outcomes that people have to look at."""
-    kinds = {kind: [outcome for outcome in pool.outcomes if outcome.kind is kind] for kind in OutcomeKind}
-    troubles = ((kind, outcomes) for kind, outcomes in kinds.items() if kind in UNFINISHED)
-    return [listing for kind, some in troubles for listing in _unless_empty(f"{len(some)} {kind}", some)]
+def trouble_listings(pool: PoolReport, run: str) -> list[Listing]:
+    """The outcomes of a run that people have to look at."""
+    kinds: dict[OutcomeKind, list[Outcome]] = {kind: [] for kind in OutcomeKind if kind in UNFINISHED}
+    for outcome in pool.outcomes:
+        if outcome.kind in kinds:
+            kinds[outcome.kind].append(outcome)
+    return [
+        Listing(f"{len(some)} {kind}", some, _how_to_see_outcomes(pool, run, kind))
+        for kind, some in kinds.items()
+        if some
+    ]
+
+
+def _how_to_see_outcomes(pool: PoolReport, run: str, kind: OutcomeKind) -> str:
+    """Whoever reads a report cannot ask for another form of it any more."""
+    if pool.unrecorded:
+        return "the log has a line for each"
+    return f"licensesync history --run {run} --outcome {kind} --format csv shows all"
 
 
 def held_listings(held: Iterable[Held]) -> list[Listing]:

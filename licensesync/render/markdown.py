@@ -10,13 +10,16 @@ from itertools import accumulate, takewhile
 from licensesync.model import Plan, PlanVerdict, RunPlan, Unread
 from licensesync.render import summary
 from licensesync.render.counts import plan_counts
-from licensesync.render.listings import Listing, Row, plan_listings
-from licensesync.render.words import clean
+from licensesync.render.listings import UNGROUPED, Listing, Rest, Row, plan_listings
+from licensesync.render.words import clean, counted
 
 MAX_LENGTH = 60_000
 
 _OPEN_UP_TO = 10  # devices of one kind: more are folded
-_LIMITS = (0, 1, 2, 5, 10, 25, 50, 100, 250, 500, 1000)  # devices of one kind: the last with which all fits
+_GROUPS = 10  # groups that are named of what is left out of one kind
+_SIZES = ((0, 0), *((limit, _GROUPS) for limit in (0, 1, 2, 5, 10, 25, 50, 100, 250, 500, 1000)))
+"""Devices, and groups of those that are left out, of one kind: the last with which all fits."""
+
 _POOLS_IN_TABLE = 50
 _NAME = 120  # characters of a name, as they are written
 _SENTENCE = 2000  # characters of a sentence, as they are written
@@ -32,9 +35,9 @@ def plan(run_plan: RunPlan) -> str:
     pools = sorted(run_plan.pools, key=lambda planned: list(PlanVerdict).index(planned.verdict))
     head = f"{_head(run_plan)}{_BLANK}{_table(pools)}"
     sections = [section for section in map(_section, pools) if section.says_something]
-    attempts = (_BLANK.join([head, *(section.written(limit) for section in sections)]) for limit in _LIMITS)
+    attempts = (_BLANK.join([head, *(section.written(*size) for section in sections)]) for size in _SIZES)
     fitting = takewhile(lambda attempt: len(attempt) < MAX_LENGTH, attempts)
-    *_, longest = [_cut(head, [section.written(0) for section in sections]), *fitting]
+    *_, longest = [_cut(head, [section.written(*_SIZES[0]) for section in sections]), *fitting]
     return f"{longest}\n"
 
 
@@ -80,9 +83,9 @@ class _Section:
     def says_something(self) -> bool:
         return bool(self.sentences or self.listings)
 
-    def written(self, limit: int) -> str:
-        """The section with so many devices of each kind."""
-        listed = (block for listing in self.listings for block in _listing(listing, limit))
+    def written(self, limit: int, groups: int) -> str:
+        """The section with so many devices of each kind, and so many groups of what is left out."""
+        listed = (block for listing in self.listings for block in _listing(listing, limit, groups))
         return _BLANK.join([self.title, *self.sentences, *listed])
 
 
@@ -97,16 +100,24 @@ def _section(planned: Plan | Unread) -> _Section:
     return _Section(title, [*([quoted] if quoted else []), *remarks], plan_listings(planned))
 
 
-def _listing(listing: Listing, limit: int) -> Iterator[str]:
-    rows, left_out = listing.rows(limit), listing.left_out(limit)
+def _listing(listing: Listing, limit: int, groups: int) -> Iterator[str]:
+    rows = listing.rows(limit)
     folded = len(rows) > _OPEN_UP_TO
     yield f"<details><summary>{listing.title}</summary>" if folded else f"**{listing.title}**"
     if rows:
         yield "\n".join([_DEVICES_HEAD, *map(_device_row, rows)])
-    if left_out:
-        yield f"… and {left_out} more; {summary.HOW_TO_SEE_ALL}"
+    if len(rows) < len(listing.entries):
+        yield _left_out(listing, listing.rest(limit, groups))
     if folded:
         yield "</details>"
+
+
+def _left_out(listing: Listing, rest: Rest) -> str:
+    """How many devices are not shown, and of which groups."""
+    named = [f"{number} {f'of {_safe(name)}' if name else UNGROUPED}" for name, number in rest.named]
+    others = [f"{rest.of_other_groups} of {counted(rest.other_groups, 'other group')}"] if rest.other_groups else []
+    of_groups = f": {', '.join([*named, *others])}" if named else ""
+    return f"… and {rest.devices} more{of_groups}; {listing.how_to_see_all}"
 
 
 def _device_row(row: Row) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from operator import attrgetter
 
 from licensesync.model import (
     HeldReason,
@@ -71,20 +72,20 @@ def _permitted(plan: Plan) -> list[str]:
 
 def _waiting(plan: Plan) -> list[str]:
     """Those that no license is foreseen for, as they will be served: by priority, then as the inventory has them."""
-    waiting = Counter((held.action.priority, held.action.group) for held in plan.held_for(HeldReason.NO_CAPACITY))
+    waiting = Counter(map(attrgetter("action.priority", "action.group"), plan.held_for(HeldReason.NO_CAPACITY)))
     if not waiting:
         return []
     served = len(plan.of(Verb.ASSIGN)) + len(plan.held_for(HeldReason.AWAITING_REMOVALS))
     queues: dict[int, list[str]] = {}
     for (priority, group), number in waiting.items():
         queues.setdefault(priority, []).append(f"{number} of {group or 'no group'}")
-    told = (f"priority {priority}: {_some(queues[priority])}" for priority in sorted(queues, reverse=True))
+    told = [f"priority {priority}: {_some(queues[priority], ', ')}" for priority in sorted(queues, reverse=True)]
     why = f"what is free goes to {served} before" if served else "none is free"
-    return [f"{counted(waiting.total(), 'device')} will wait for a license ({why}): {'; '.join(told)}"]
+    return [f"{counted(waiting.total(), 'device')} will wait for a license ({why}): {_some(told, '; ')}"]
 
 
-def _some(words: list[str]) -> str:
-    return ", ".join([*words[:GROUPS_SHOWN], *(["…"] if len(words) > GROUPS_SHOWN else [])])
+def _some(words: list[str], between: str) -> str:
+    return between.join([*words[:GROUPS_SHOWN], *(["…"] if len(words) > GROUPS_SHOWN else [])])
 
 
 def plan_verdict(run_plan: RunPlan) -> str:

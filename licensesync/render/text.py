@@ -10,13 +10,13 @@ from rich.cells import cell_len
 from licensesync.model import OutcomeKind, Plan, PlanVerdict, PoolReport, Report, RunPlan, RunVerdict, Unread, Verb
 from licensesync.render import summary
 from licensesync.render.counts import plan_counts
-from licensesync.render.listings import Listing, Row, held_listings, plan_listings, trouble_listings
+from licensesync.render.listings import Group, Listing, Row, held_listings, plan_listings, trouble_listings
 from licensesync.render.page import MIN_WIDTH, VERDICT_STYLES, Page, Style, fit, fit_end
-from licensesync.render.words import clean
+from licensesync.render.words import clean, counted
 
-SHOWN = 20  # devices of one kind
-GROUPS_SHOWN = 5
-
+SHOWN = 20  # devices of one kind: of more, the first groups are shown
+GROUPS_SHOWN = 10
+FEWEST = 3  # devices of a group, if it has so many
 
 _SIGNS = {Verb.REMOVE: ("-", Style.RED), Verb.ASSIGN: ("+", Style.GREEN)}
 
@@ -31,9 +31,9 @@ def plan(run_plan: RunPlan, *, colour: bool = False, width: int = MIN_WIDTH) -> 
 
 
 def report(report: Report, exit_code: int, *, colour: bool = False, width: int = MIN_WIDTH) -> str:
-    """What was done: pool by pool, with every device that needs a look, then the verdict."""
+    """What was done: pool by pool, with the devices that need a look, then the verdict."""
     page = Page(colour, max(width, MIN_WIDTH))
-    lines = [line for pool in report.pools for line in _reported(page, pool)]
+    lines = [line for pool in report.pools for line in _reported(page, pool, report.run)]
     verdict = page.prose(summary.report_verdict(report, exit_code), Style.BOLD, VERDICT_STYLES[report.verdict])
     ending = [*page.prose(summary.inventory(report.plan.inventory)), *page.prose(f"run {report.run}"), *verdict]
     return "\n".join([*lines, *ending, ""])
@@ -51,11 +51,11 @@ def _planned(page: Page, planned: Plan | Unread) -> Iterator[str]:
         yield from _refusal(page, planned)
         yield from _remarks(page, planned)
         for listing in plan_listings(planned):
-            yield from _listing(page, listing, SHOWN)
+            yield from _listing(page, listing)
     yield ""
 
 
-def _reported(page: Page, pool: PoolReport) -> Iterator[str]:
+def _reported(page: Page, pool: PoolReport, run: str) -> Iterator[str]:
     yield from _headline(page, pool.plan, pool.verdict)
     if isinstance(pool.plan, Unread):
         yield from _problem(page, pool.plan)
@@ -66,10 +66,8 @@ def _reported(page: Page, pool: PoolReport) -> Iterator[str]:
         yield from _refusal(page, pool.plan)
         yield from _remarks(page, pool.plan)
         yield from page.prose(pool.problem, Style.RED, indent=2) if pool.problem else ()
-    for listing in trouble_listings(pool):
-        yield from _listing(page, listing, len(listing.entries))
-    for listing in held_listings(pool.held):
-        yield from _listing(page, listing, SHOWN)
+    for listing in (*trouble_listings(pool, run), *held_listings(pool.held)):
+        yield from _listing(page, listing)
     yield ""
 
 
@@ -92,15 +90,26 @@ def _remarks(page: Page, plan: Plan) -> Iterator[str]:
         yield from page.prose(remark, Style.YELLOW, indent=2)
 
 
-def _listing(page: Page, listing: Listing, limit: int) -> Iterator[str]:
+def _listing(page: Page, listing: Listing) -> Iterator[str]:
     yield from page.prose(listing.title, Style.BOLD, indent=2)
-    yield from _table(page, listing.rows(limit), indent=4)
-    if left_out := listing.left_out(limit):
-        groups = listing.groups_left_out(limit)
-        named = [f"{devices} {group}" for group, devices in groups.most_common(GROUPS_SHOWN)]
-        more = ["…"] if len(groups) > GROUPS_SHOWN else []
-        told = f"… and {left_out} more ({', '.join([*named, *more])}); {summary.HOW_TO_SEE_ALL}"
-        yield from page.prose(told, Style.DIM, indent=4)
+    if len(listing.entries) <= SHOWN:
+        yield from _table(page, listing.rows(SHOWN), indent=4)
+        return
+    groups = listing.first_groups(GROUPS_SHOWN, max(FEWEST, SHOWN // len(listing.groups)))
+    for group in groups:
+        devices = f": {group.devices}"
+        yield f"    {fit(clean(group.name), page.width - 4 - len(devices)).rstrip()}{devices}"
+        yield from _table(page, group.rows, indent=6)
+    if left_out := _left_out(listing, groups):
+        yield from page.prose(left_out, Style.DIM, indent=4)
+
+
+def _left_out(listing: Listing, groups: Sequence[Group]) -> str:
+    """How much of it is not shown, and the way to all of it."""
+    left_out = len(listing.entries) - sum(len(group.rows) for group in groups)
+    others = len(listing.entries) - sum(group.devices for group in groups)
+    of_others = f", {others} of them in {counted(len(listing.groups) - len(groups), 'more group')}" if others else ""
+    return f"… and {left_out} more{of_others}; {listing.how_to_see_all}" if left_out else ""
 
 
 def _table(page: Page, rows: Sequence[Row], indent: int) -> Iterator[str]:
