@@ -1,0 +1,1 @@
+"""The parts of the benchmark of the whole way, each a module, and what they measure with."""
