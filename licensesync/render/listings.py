@@ -96,16 +96,19 @@ class Listing:
     def first_groups(self, limit: int, devices: int) -> list[Group]:
         """The first groups, each with its first devices."""
         numbers = dict(islice(self.groups.items(), limit))
-        rows: dict[str | None, list[Row]] = {name: [] for name in numbers}
-        missing = sum(min(number, devices) for number in numbers.values())
+        first: dict[str | None, list[Row]] = {name: [] for name in numbers}
+        lacking, group = dict(first), self._group
         for entry in self.entries:
-            if not missing:
-                break
-            shown = rows.get(self._group(entry))
-            if shown is not None and len(shown) < devices:
-                shown.append(replace(_row(entry), group=""))
-                missing -= 1
-        return [Group(name or UNGROUPED, number, rows[name]) for name, number in numbers.items()]
+            rows = lacking.get(group(entry))
+            if rows is None:
+                continue
+            rows.append(replace(_row(entry), group=""))
+            name = group(entry)
+            if len(rows) == min(numbers[name], devices):
+                del lacking[name]
+                if not lacking:
+                    break
+        return [Group(name or UNGROUPED, number, first[name]) for name, number in numbers.items()]
 
     def rest(self, limit: int, groups: int) -> Rest:
         """The devices that do not stand in `rows(limit)`."""
