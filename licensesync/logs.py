@@ -13,6 +13,8 @@ from typing import Any, Final
 import orjson
 import structlog
 
+from licensesync.render.words import clean
+
 TOGETHER: Final = 256
 """Lines that are written together at most: what waits to be written takes little memory, however many there are."""
 
@@ -21,7 +23,7 @@ def configure(*, as_json: bool, level: str) -> None:
     """Log events from `level` on go to standard error: one JSON object a line, or lines for people."""
     for_people: list[Any] = [
         structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
-        _without_blanks,
+        _for_a_person,
         structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(),
             pad_event_to=15,
@@ -80,9 +82,13 @@ def _write(lines: list[str]) -> None:
             sys.stderr.flush()
 
 
-def _without_blanks(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
-    """A person knows which run this is, and needs no list of what there is not."""
-    return {key: value for key, value in event.items() if value is not None and key != "run"}
+def _for_a_person(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    """A person knows which run this is, needs no list of what there is not, and has a terminal that can be steered."""
+    return {
+        key: clean(value) if isinstance(value, str) else value
+        for key, value in event.items()
+        if value is not None and key != "run"
+    }
 
 
 def _stamped(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:

@@ -221,6 +221,15 @@ def test_who_asks_for_another_form_or_level_gets_it_from_then_on(logged: Logged)
     assert streams[2].writes == []
 
 
+@pytest.mark.parametrize("hostile", worlds.HOSTILE)
+def test_nothing_that_others_wrote_can_steer_the_terminal_of_who_reads_the_log(logged: Logged, hostile: str) -> None:
+    stderr = logged(as_json=False)
+    rejected = worlds.outcome(worlds.assign(1, hostile), OutcomeKind.REJECTED, hostile)
+    journal().settled(worlds.FOTA, [rejected])
+    assert all(char.isprintable() or char == "\n" for char in stderr.flushed)
+    assert stderr.flushed.count("\n") == 1
+
+
 def test_by_batches_one_line_tells_of_a_batch_and_who_needs_a_look_has_a_line_of_their_own(logged: Logged) -> None:
     stderr = logged()
     kinds = [*OutcomeKind, OutcomeKind.DONE]
