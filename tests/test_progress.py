@@ -13,6 +13,7 @@ from typing import TextIO
 import pytest
 import render_worlds as worlds
 import structlog
+import typer
 
 from licensesync import logs
 from licensesync.cli.progress import Progress, SilentProgress, TerminalProgress, progress_on
@@ -140,6 +141,37 @@ def test_a_batch_of_log_lines_stands_above_the_bars_line_by_line(
     assert re.findall(r'"device":"([0-9]+)"', told) == [worlds.imei(number) for number in range(40)]
     assert told.count('"group":"[bold]"') == 40
     assert seen(lines, "fota: assigning", "40/40")
+
+
+def test_what_was_begun_on_standard_error_stands_above_the_bars_at_the_end(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", terminal.stream)
+    with TerminalProgress(terminal.stream) as progress:
+        progress.reading("fota", 300, 1000)
+        sys.stderr.write("no end")
+    assert "no end" in terminal.lines()
+
+
+def test_standard_error_is_a_terminal_still_while_bars_are_shown(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", terminal.stream)
+    with TerminalProgress(terminal.stream):
+        assert sys.stderr.isatty()
+        assert sys.stderr.fileno() == terminal.stream.fileno()
+        typer.secho("stopping", err=True, fg="cyan")
+    assert "\033[36mstopping\033[0m" in terminal.written()
+
+
+def test_a_long_line_is_not_cut_at_the_width_of_the_terminal(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", terminal.stream)
+    with TerminalProgress(terminal.stream) as progress:
+        progress.reading("fota", 300, 1000)
+        print("x" * 450, file=sys.stderr)
+    assert "x" * 450 + "\r\n" in terminal.written()
 
 
 def test_results_on_standard_output_are_left_alone(terminal: Terminal, capsys: pytest.CaptureFixture[str]) -> None:

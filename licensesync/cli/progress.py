@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Iterator
+from contextlib import ExitStack, redirect_stderr, suppress
 from types import TracebackType
-from typing import Protocol, Self, TextIO
+from typing import TYPE_CHECKING, Protocol, Self, TextIO
 
 from licensesync.model import Verb
 from licensesync.render.words import clean
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions
+    from rich.segment import Segment
 
 _READING = "reading"
 _SENDING = {Verb.REMOVE: "removing", Verb.ASSIGN: "assigning"}
@@ -67,17 +74,25 @@ class TerminalProgress:
             progress.TimeRemainingColumn(),
         )
         screen = console.Console(file=stream)
-        self._bars = progress.Progress(*columns, console=screen, transient=True, redirect_stdout=False)
+        self._bars = progress.Progress(
+            *columns, console=screen, transient=True, redirect_stdout=False, redirect_stderr=False
+        )
+        self._above = AboveBars(screen, stream)
+        self._redirected = ExitStack()
         self._shown: dict[tuple[str, str], progress.TaskID] = {}
         self._reached: dict[tuple[str, str], int] = {}
 
     def __enter__(self) -> Self:
         self._bars.start()
+        self._redirected.enter_context(redirect_stderr(self._above))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        with suppress(OSError):  # the terminal has gone
+            self._above.flush()
+        self._redirected.close()
         self._bars.stop()
 
     def reading(self, pool: str, seen: int, expected: int | None) -> None:
@@ -96,3 +111,44 @@ class TerminalProgress:
             self._bars.reset(self._shown[bar])
         self._bars.update(self._shown[bar], completed=reached, total=expected)
         self._reached[bar] = reached
+
+
+class AboveBars(io.TextIOBase):
+    """A stream whose lines stand above bars, as they were written.
+
+    That of rich takes each line apart and puts it together again, which costs eight times as much.
+    """
+
+    def __init__(self, screen: Console, stream: TextIO) -> None:
+        self._screen = screen
+        self._stream = stream
+        self._begun = ""
+
+    def write(self, text: str) -> int:
+        whole, end, self._begun = (self._begun + text).rpartition("\n")
+        if end:
+            self._screen.print(_AsItIs(whole + end), end="", soft_wrap=True)
+        return len(text)
+
+    def flush(self) -> None:
+        """What was begun gets a line of its own: the bars stand below."""
+        if self._begun:
+            self.write("\n")
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+
+class _AsItIs:
+    """Text that rich writes without a look at it."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __rich_console__(self, screen: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        from rich.segment import Segment
+
+        yield Segment(self._text)
