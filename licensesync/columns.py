@@ -11,6 +11,8 @@ from typing import Final
 
 NONE: Final = "-"
 """What stands in a cell without digits."""
+LONGEST: Final = 20
+"""Digits of the longest number that a row can have."""
 AT_ONCE: Final = 20_000  # rows that are read at once: other threads wait meanwhile
 
 
@@ -32,9 +34,6 @@ class Digits:
     def __getitem__(self, row: int) -> str:
         start = row * self._width
         return self._cells[start : start + self._width].rstrip().decode()
-
-    def append(self, text: str) -> None:
-        self._cells += text.ljust(self._width).encode()
 
     def extend(self, texts: Sequence[str]) -> None:
         if not texts:
@@ -78,8 +77,9 @@ class Index:
 
     def rows(self, text: str) -> Iterator[int]:
         """The rows with this number, from the first on."""
-        if not text.isdecimal() or (number := int(text)) >= 1 << 64:
+        if not text.isdecimal() or len(text) > LONGEST:
             return
+        number = int(text)
         at = bisect_left(self._numbers, number)
         while at < len(self._numbers) and self._numbers[at] == number:
             yield at if self._order is None else self._order[at]

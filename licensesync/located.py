@@ -6,7 +6,6 @@ tree of a million devices would cost minutes and gigabytes; runs of lines that l
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -28,17 +27,15 @@ from yaml.reader import ReaderError
 
 from licensesync.model import Place
 from licensesync.problems import Problems, shown
-from licensesync.runs import Run, fold
+from licensesync.runs import BREAK, DEEPEST, Run, fold
 
 SCALAR: Final[type[Any]] = ScalarEvent  # events whose marks are there, whatever their types say
 MAPPING: Final[type[Any]] = MappingStartEvent
-DEEPEST: Final = 20
 TOO_DEEP = (f"this is nested more than {DEEPEST} deep", "write it flatter")
 NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 CHUNK: Final = 200  # events that are parsed at once: too few to wake the garbage collector
 LONGEST_RECORD: Final = 16  # events of a mapping that is read as a record
 BOM: Final = b"\xef\xbb\xbf"
-BREAK: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 
 
 class Unparsable(Exception):

@@ -32,7 +32,9 @@ MOST: Final = 10_000  # items that are looked at in one go: other threads wait m
 MOST_MISSES: Final = 2_000  # items that begin no run, after which the rest of a file is left to the parser
 DEVICES: Final = "devices"
 """The key whose list runs are items of."""
-DEEPEST: Final = 20
+DEEPEST: Final = 20  # levels of a document that is read
+BREAK: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+"""What ends a line, as YAML counts them."""
 OTHER: Final = "\0"
 """What stands for a part of an item that no run has: a list, an alias, something with a tag."""
 
@@ -152,7 +154,6 @@ class _Form:
 
 
 _BARE: Final = str.maketrans("", "", "\"'- ")
-_BREAK: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _BEGIN: Final = re.compile(rb"^( *+)- (\{ ?imei: |imei: |)([\"']?)[0-9]{14,16}+\3", re.MULTILINE)
 _END: Final = " *+(?:(?<= )#[ -~]*+)?+\r?+\n"
 _NOTE: Final = r"""((?:"[ !#-\[\]-~]*+"|[A-Za-z0-9][A-Za-z0-9 ._/+-]*+))"""
@@ -214,7 +215,7 @@ def _breaks(before: bytes) -> int:
     """How many lines end here, as YAML counts them."""
     if before.isascii():
         return before.count(b"\n") + before.count(b"\r") - before.count(b"\r\n")
-    return len(_BREAK.findall(before.decode(errors="replace")))
+    return len(BREAK.findall(before.decode(errors="replace")))
 
 
 def _are_items(folded: Folded) -> bool:

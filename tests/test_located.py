@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from licensesync.located import DEEPEST, Listing, Node, Refused, Stream, Table, Text, at, packed, tree
+from licensesync.located import Listing, Node, Refused, Stream, Table, Text, at, packed, tree
 from licensesync.model import Place
 from licensesync.problems import Problems, printable, shown
+from licensesync.runs import DEEPEST
 
 
 def said(written: str | bytes) -> list[str]:
