@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Final
 
 from sqlalchemy import Connection, and_, bindparam, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_or
@@ -39,6 +40,9 @@ from licensesync.model import (
     iccid_of,
     imei_of,
 )
+
+AT_ONCE: Final = 10_000
+"""Rows of one statement: a million of them at once would take hundreds of megabytes."""
 
 
 @contextmanager
@@ -232,9 +236,9 @@ class Book:
         if self.connection.execute(before).scalar_one_or_none() == digest:
             return
         known = memory.Managed(self.connection, pool)
-        new = [device for device in named if device not in known]
-        if new:
-            rows = [{"licenses": pool.licenses, "device": device} for device in sorted(new)]
+        new = sorted(device for device in named if device not in known)
+        for start in range(0, len(new), AT_ONCE):
+            rows = [{"licenses": pool.licenses, "device": device} for device in new[start : start + AT_ONCE]]
             self.connection.execute(insert(managed), rows)
         values = {"licenses": pool.licenses, "digest": digest}
         self.connection.execute(
