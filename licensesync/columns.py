@@ -5,15 +5,18 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from itertools import chain, islice
-from operator import le, lt
+from itertools import chain, islice, pairwise
+from operator import lt
 from typing import Final
 
 NONE: Final = "-"
 """What stands in a cell without digits."""
 LONGEST: Final = 20
 """Digits of the longest number that a row can have."""
+MORE_THAN_ANY: Final = 10**LONGEST
 AT_ONCE: Final = 20_000  # rows that are read at once: other threads wait meanwhile
+SORTED_AT_ONCE: Final = 100_000
+SAMPLE: Final = 1_000
 
 
 def in_parts(rows: range) -> Iterator[range]:
@@ -50,10 +53,10 @@ class Digits:
         parts = (self.texts(rows) for rows in in_parts(range(len(self))))
         return array("Q", map(int, chain.from_iterable(parts)))
 
-    def ascend(self) -> bool:
-        """Whether every text is a larger number than the one before: then none stands here twice."""
+    def are_unique(self) -> bool:
+        """Whether all are different numbers: then no text stands here twice."""
         numbers = self.numbers()
-        return all(map(lt, numbers, islice(numbers, 1, None)))
+        return _ascend(numbers) or all(_ascend(part) for part in _sorted_parts(numbers))
 
     def fill(self, rows: int) -> None:
         """Cells without digits, up to a number of rows."""
@@ -70,8 +73,12 @@ class Index:
     def __init__(self, column: Digits) -> None:
         numbers = column.numbers()
         self._order: array[int] | None = None
-        if not all(map(le, numbers, islice(numbers, 1, None))):
-            self._order = array("I", sorted(range(len(numbers)), key=numbers.__getitem__))
+        if not _ascend(numbers):
+            self._order = array("I")
+            for low, high in _ranges(numbers):
+                rows = [row for row, number in enumerate(numbers) if low <= number < high]
+                rows.sort(key=numbers.__getitem__)
+                self._order.extend(rows)
             numbers = array("Q", map(numbers.__getitem__, self._order))
         self._numbers = numbers
 
@@ -84,3 +91,23 @@ class Index:
         while at < len(self._numbers) and self._numbers[at] == number:
             yield at if self._order is None else self._order[at]
             at += 1
+
+
+def _ascend(numbers: Sequence[int]) -> bool:
+    """Whether every number is larger than the one before."""
+    return all(map(lt, numbers, islice(numbers, 1, None)))
+
+
+def _sorted_parts(numbers: Sequence[int]) -> Iterator[list[int]]:
+    """All numbers in their order, a part at a time."""
+    return (sorted(number for number in numbers if low <= number < high) for low, high in _ranges(numbers))
+
+
+def _ranges(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Ranges, each from a number up to another, that hold some thousands of these numbers each, and together all.
+
+    To sort a million at once would take a hundred megabytes, and every other thread would wait for it.
+    """
+    sample = sorted(numbers[:: len(numbers) // SAMPLE + 1])
+    step = SAMPLE * SORTED_AT_ONCE // len(numbers) + 1
+    return pairwise((0, *sample[step::step], MORE_THAN_ANY))

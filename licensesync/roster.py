@@ -99,7 +99,7 @@ class Roster:
 
     def close(self, problems: Problems) -> None:
         """Reports every device that stands twice for one pool: no more are added."""
-        if self._imeis.ascend():
+        if self._imeis.are_unique():
             return
         for pool in self.pools.values():
             named = self.named(pool)
