@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
-from itertools import chain, islice, pairwise
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from itertools import chain, filterfalse, groupby, islice, pairwise
 from operator import lt
-from typing import Final
+from typing import Final, TypeVar
 
 NONE: Final = "-"
 """What stands in a cell without digits."""
@@ -15,8 +16,10 @@ LONGEST: Final = 20
 """Digits of the longest number that a row can have."""
 MORE_THAN_ANY: Final = 10**LONGEST
 AT_ONCE: Final = 20_000  # rows that are read at once: other threads wait meanwhile
-SORTED_AT_ONCE: Final = 100_000
+SORTED_AT_ONCE: Final = 200_000
 SAMPLE: Final = 1_000
+
+Value = TypeVar("Value", int, str)
 
 
 def in_parts(rows: range) -> Iterator[range]:
@@ -56,7 +59,7 @@ class Digits:
     def are_unique(self) -> bool:
         """Whether all are different numbers: then no text stands here twice."""
         numbers = self.numbers()
-        return _ascend(numbers) or all(_ascend(part) for part in _sorted_parts(numbers))
+        return _ascend(numbers) or all(map(_ascend, in_order(numbers, 0, MORE_THAN_ANY)))
 
     def fill(self, rows: int) -> None:
         """Cells without digits, up to a number of rows."""
@@ -67,6 +70,40 @@ class Digits:
         return self._cells[rows.start * self._width : rows.stop * self._width].decode().split()
 
 
+class Packed(AbstractSet[str]):
+    """A set of texts of which those that are numbers, as identifiers are, take eight bytes each."""
+
+    def __init__(self, parts: Iterable[Sequence[str]]) -> None:
+        numbers: array[int] = array("Q")
+        others: set[str] = set()
+        for texts in parts:
+            fit = list(filter(_fits, texts))
+            others.update(filterfalse(_fits, texts))
+            numbers.extend(map(int, map("1".__add__, fit)))  # a digit before it keeps its zeros
+        if not _ascend(numbers):
+            numbers = array("Q", chain.from_iterable(map(_unique, in_order(numbers, 0, MORE_THAN_ANY))))
+        self._numbers, self._others = numbers, others
+
+    @classmethod
+    def _from_iterable(cls, texts: Iterable[str]) -> AbstractSet[str]:  # type: ignore[override]  # not of its own kind
+        """What is made of this set and another is an ordinary one."""
+        return frozenset(texts)
+
+    def __contains__(self, text: object) -> bool:
+        if not isinstance(text, str) or not _fits(text):
+            return text in self._others
+        number = int(f"1{text}")
+        at = bisect_left(self._numbers, number)
+        return at < len(self._numbers) and self._numbers[at] == number
+
+    def __iter__(self) -> Iterator[str]:
+        yield from (str(number)[1:] for number in self._numbers)
+        yield from self._others
+
+    def __len__(self) -> int:
+        return len(self._numbers) + len(self._others)
+
+
 class Index:
     """Tells in which rows of a column a text may stand."""
 
@@ -75,7 +112,7 @@ class Index:
         self._order: array[int] | None = None
         if not _ascend(numbers):
             self._order = array("I")
-            for low, high in _ranges(numbers):
+            for low, high in _ranges(numbers, 0, MORE_THAN_ANY):
                 rows = [row for row, number in enumerate(numbers) if low <= number < high]
                 rows.sort(key=numbers.__getitem__)
                 self._order.extend(rows)
@@ -93,21 +130,35 @@ class Index:
             at += 1
 
 
+def _fits(text: str) -> bool:
+    """Whether it is a number of which eight bytes hold all digits."""
+    return len(text) < LONGEST - 1 and text.isdecimal() and text.isascii()
+
+
+def _unique(ascending: list[int]) -> Iterator[int]:
+    return (number for number, _ in groupby(ascending))
+
+
 def _ascend(numbers: Sequence[int]) -> bool:
     """Whether every number is larger than the one before."""
     return all(map(lt, numbers, islice(numbers, 1, None)))
 
 
-def _sorted_parts(numbers: Sequence[int]) -> Iterator[list[int]]:
-    """All numbers in their order, a part at a time."""
-    return (sorted(number for number in numbers if low <= number < high) for low, high in _ranges(numbers))
-
-
-def _ranges(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Ranges, each from a number up to another, that hold some thousands of these numbers each, and together all.
+def in_order(values: Collection[Value], least: Value, more_than_any: Value) -> Iterator[list[Value]]:
+    """All values in their order, some ten thousands at a time; they are gone through once for each.
 
     To sort a million at once would take a hundred megabytes, and every other thread would wait for it.
     """
-    sample = sorted(numbers[:: len(numbers) // SAMPLE + 1])
-    step = SAMPLE * SORTED_AT_ONCE // len(numbers) + 1
-    return pairwise((0, *sample[step::step], MORE_THAN_ANY))
+    for low, high in _ranges(values, least, more_than_any):
+        if part := sorted(value for value in values if low <= value < high):
+            yield part
+
+
+def _ranges(values: Collection[Value], least: Value, more_than_any: Value) -> Iterator[tuple[Value, Value]]:
+    """Ranges, each from a value up to another, that hold about as many of the values each, and together all."""
+    sample: list[Value] = sorted(islice(values, 0, None, len(values) // SAMPLE + 1))
+    step: int = SAMPLE * SORTED_AT_ONCE // max(1, len(values)) + 1
+    bounds: list[Value] = [least]
+    bounds += sample[step::step]
+    bounds.append(more_than_any)
+    return pairwise(bounds)

@@ -7,9 +7,11 @@ from collections.abc import Set as AbstractSet
 from contextlib import nullcontext
 from datetime import datetime, timedelta
 from functools import cached_property
+from typing import Final, cast
 
 from sqlalchemy import Connection, func, select
 
+from licensesync.columns import Packed
 from licensesync.ledger import approvals, database, earlier, failures
 from licensesync.ledger.earlier import Earlier
 from licensesync.ledger.failures import Mark
@@ -25,6 +27,7 @@ from licensesync.model import (
 )
 
 DAY = timedelta(hours=24)
+AT_ONCE: Final = 10_000  # rows that are read at once
 
 
 def recall(connection: Connection, pool: Pool, observed: Observed, mark: Mark, now: datetime) -> Memory:
@@ -66,13 +69,13 @@ class Managed(AbstractSet[DeviceId]):
         return len(self._devices)
 
     @cached_property
-    def _devices(self) -> frozenset[DeviceId]:
-        query = select(managed.c.device).where(managed.c.licenses == self._licenses)
+    def _devices(self) -> AbstractSet[DeviceId]:
+        query = select(managed.c.device).where(managed.c.licenses == self._licenses).order_by(managed.c.device)
         with (
             database.explained(self._connection.info[database.PATH]),
             nullcontext() if self._connection.in_transaction() else self._connection.begin(),
         ):
-            return frozenset(self._connection.execute(query).scalars())
+            return cast(AbstractSet[DeviceId], Packed(self._connection.execute(query).scalars().partitions(AT_ONCE)))
 
 
 def _is_asked(verb: Verb, device: DeviceId, observed: Observed) -> bool:

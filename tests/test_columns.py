@@ -1,0 +1,76 @@
+"""Columns: many identifiers in little memory, sorted a part at a time."""
+
+from __future__ import annotations
+
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from licensesync.columns import MORE_THAN_ANY, SORTED_AT_ONCE, Digits, Index, Packed, in_order
+
+TEXTS = st.lists(
+    st.one_of(
+        st.text("0123456789", max_size=24),
+        st.text("019", min_size=14, max_size=16),
+        st.sampled_from(["990003425730535/89148000001234567890", "٣", "²", "-", "1", "01", "001"]),
+    ),
+    max_size=40,
+)
+
+
+def many(amount: int = 3 * SORTED_AT_ONCE) -> list[int]:
+    """More numbers than are sorted at once, in no order, all different."""
+    return random.Random(7).sample(range(10**14, 10**15), amount)
+
+
+def columned(numbers: list[int]) -> Digits:
+    column = Digits(16)
+    column.extend([str(number) for number in numbers])
+    return column
+
+
+@given(TEXTS, TEXTS)
+def test_what_is_packed_is_the_same_set(some: list[str], others: list[str]) -> None:
+    packed = Packed([some[:7], [], some[7:]])
+    assert set(packed) == set(some)
+    assert len(packed) == len(set(some))
+    assert [text in packed for text in others] == [text in some for text in others]
+
+
+def test_a_great_many_are_packed_in_whatever_order_they_come() -> None:
+    numbers = many()
+    texts = [f"{number}" for number in numbers]
+    packed = Packed([texts, texts[:1000]])
+    assert len(packed) == len(numbers)
+    assert list(packed) == sorted(texts)
+    assert all(text in packed for text in texts[::1000])
+    assert not any(f"0{text}" in packed for text in texts[::1000])
+
+
+def test_parts_are_in_order_and_hold_everything_once() -> None:
+    numbers = many()
+    parts = list(in_order(numbers, 0, MORE_THAN_ANY))
+    assert [number for part in parts for number in part] == sorted(numbers)
+    assert len(parts) > 2
+    assert max(map(len, parts)) < 2 * SORTED_AT_ONCE
+
+
+@given(st.lists(st.integers(0, 30)))
+def test_few_values_are_one_part(values: list[int]) -> None:
+    assert list(in_order(values, 0, MORE_THAN_ANY)) == ([sorted(values)] if values else [])
+
+
+def test_two_alike_among_many_are_found() -> None:
+    numbers = many()
+    assert columned(numbers).are_unique()
+    assert not columned([*numbers, numbers[5]]).are_unique()
+
+
+def test_an_index_of_many_finds_each_row() -> None:
+    numbers = many()
+    index = Index(columned([*numbers, numbers[5]]))
+    some = range(0, len(numbers), 997)
+    assert [next(index.rows(f"{numbers[row]}")) for row in some] == list(some)
+    assert list(index.rows(f"{numbers[5]}")) == [5, len(numbers)]
+    assert list(index.rows("0")) == []
