@@ -8,13 +8,12 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import chain, filterfalse, groupby, islice, pairwise
 from operator import lt
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 NONE: Final = "-"
 """What stands in a cell without digits."""
 LONGEST: Final = 20
 """Digits of the longest number that a row can have."""
-MORE_THAN_ANY: Final = 10**LONGEST
 AT_ONCE: Final = 20_000  # rows that are read at once: other threads wait meanwhile
 SORTED_AT_ONCE: Final = 200_000
 SAMPLE: Final = 1_000
@@ -59,7 +58,7 @@ class Digits:
     def are_unique(self) -> bool:
         """Whether all are different numbers: then no text stands here twice."""
         numbers = self.numbers()
-        return _ascend(numbers) or all(map(_ascend, in_order(numbers, 0, MORE_THAN_ANY)))
+        return _ascend(numbers) or all(map(_ascend, in_order(numbers)))
 
     def fill(self, rows: int) -> None:
         """Cells without digits, up to a number of rows."""
@@ -81,7 +80,7 @@ class Packed(AbstractSet[str]):
             others.update(filterfalse(_fits, texts))
             numbers.extend(map(int, map("1".__add__, fit)))  # a digit before it keeps its zeros
         if not _ascend(numbers):
-            numbers = array("Q", chain.from_iterable(map(_unique, in_order(numbers, 0, MORE_THAN_ANY))))
+            numbers = array("Q", chain.from_iterable(map(_unique, in_order(numbers))))
         self._numbers, self._others = numbers, others
 
     @classmethod
@@ -112,7 +111,7 @@ class Index:
         self._order: array[int] | None = None
         if not _ascend(numbers):
             self._order = array("I")
-            for low, high in _ranges(numbers, 0, MORE_THAN_ANY):
+            for low, high in _ranges(numbers):
                 rows = [row for row, number in enumerate(numbers) if low <= number < high]
                 rows.sort(key=numbers.__getitem__)
                 self._order.extend(rows)
@@ -144,21 +143,25 @@ def _ascend(numbers: Sequence[int]) -> bool:
     return all(map(lt, numbers, islice(numbers, 1, None)))
 
 
-def in_order(values: Collection[Value], least: Value, more_than_any: Value) -> Iterator[list[Value]]:
+def in_order(values: Collection[Value]) -> Iterator[list[Value]]:
     """All values in their order, some ten thousands at a time; they are gone through once for each.
 
     To sort a million at once would take a hundred megabytes, and every other thread would wait for it.
     """
-    for low, high in _ranges(values, least, more_than_any):
+    for low, high in _ranges(values):
         if part := sorted(value for value in values if low <= value < high):
             yield part
 
 
-def _ranges(values: Collection[Value], least: Value, more_than_any: Value) -> Iterator[tuple[Value, Value]]:
+def _ranges(values: Collection[Value]) -> Iterator[tuple[Value, Value]]:
     """Ranges, each from a value up to another, that hold about as many of the values each, and together all."""
+    if not values:
+        return iter(())
     sample: list[Value] = sorted(islice(values, 0, None, len(values) // SAMPLE + 1))
-    step: int = SAMPLE * SORTED_AT_ONCE // max(1, len(values)) + 1
-    bounds: list[Value] = [least]
+    step: int = SAMPLE * SORTED_AT_ONCE // len(values) + 1
+    last: Any = max(values)
+    beyond: Any = f"{last}\0" if isinstance(last, str) else last + 1
+    bounds: list[Value] = [min(values)]
     bounds += sample[step::step]
-    bounds.append(more_than_any)
+    bounds.append(beyond)
     return pairwise(bounds)

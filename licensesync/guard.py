@@ -9,6 +9,7 @@ from datetime import date
 from fractions import Fraction
 from math import floor
 
+from licensesync.columns import in_order
 from licensesync.model import (
     Action,
     Approval,
@@ -153,8 +154,10 @@ def _useless(refusal: Refusal, devices: frozenset[DeviceId], policy: Policy, mem
 
 def _digest(pool: Pool, removals: tuple[Action, ...]) -> str:
     """The same for the same pool and set of removals, whoever computes it, in whatever order."""
-    lines = (f"{pool.name} {pool.account}", *sorted(action.device for action in removals))
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    digest = hashlib.sha256(f"{pool.name} {pool.account}".encode())
+    for devices in in_order([action.device for action in removals]):
+        digest.update("".join(f"\n{device}" for device in devices).encode())
+    return digest.hexdigest()
 
 
 def _next_step(pool: Pool, rule: Rule, asked: int, limit: int, hash_: str) -> str:

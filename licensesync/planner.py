@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import UTC, date, datetime, time
+from typing import cast
 
+from licensesync.columns import in_order
 from licensesync.model import (
     Action,
     Desired,
@@ -66,7 +68,8 @@ def _surplus(desired: Desired, observed: Observed, kept: int, perhaps: AbstractS
     What is wanted is only gone through, and not asked for each device: it is quick to read, and not to find.
     """
     held = set(observed.holders).difference(desired.wanted) if kept < len(observed.holders) else set()
-    return sorted(held.union(perhaps).difference(desired.wanted) if perhaps else held)
+    surplus = held.union(perhaps).difference(desired.wanted) if perhaps else held
+    return [DeviceId(device) for part in in_order(cast(AbstractSet[str], surplus)) for device in part]
 
 
 def _missing(absent: Sequence[DeviceId], desired: Desired, observed: Observed) -> Sequence[DeviceId]:

@@ -44,9 +44,6 @@ from licensesync.model import (
 
 AT_ONCE: Final = 20_000  # devices that become managed at once
 
-ABOVE_ALL: Final = ":"
-"""In the order of texts it comes after everything that begins with a digit."""
-
 
 @contextmanager
 def opened(path: Path, run: str, now: Callable[[], datetime], *, proved: bool = False) -> Iterator[Book]:
@@ -238,7 +235,7 @@ class Book:
         before = select(applied.c.digest).where(applied.c.licenses == pool.licenses)
         if self.connection.execute(before).scalar_one_or_none() == digest:
             return
-        for part in in_order(cast(AbstractSet[str], named), "", ABOVE_ALL):
+        for part in in_order(cast(AbstractSet[str], named)):
             for start in range(0, len(part), AT_ONCE):
                 self._keep_new(pool, part[start : start + AT_ONCE])
         values = {"licenses": pool.licenses, "digest": digest}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +11,7 @@ from functools import cached_property
 
 import msgspec
 
+from licensesync.columns import in_order
 from licensesync.model.facts import Approval, Capacity, Place, Pool
 from licensesync.model.words import DeviceId, HeldReason, PlanVerdict, Reading, Rule, Verb
 
@@ -179,11 +181,15 @@ class RunPlan:
         for planned in sorted(self.pools, key=lambda planned: planned.pool.name):
             digest.update(f"pool {planned.pool.name} {planned.pool.account}\n".encode())
             if isinstance(planned, Plan):
-                digest.update("".join(sorted(_hashed_lines(planned))).encode())
+                for lines in _hashed_lines(planned):
+                    digest.update("".join(lines).encode())
         return f"sha256:{digest.hexdigest()}"
 
 
-def _hashed_lines(plan: Plan) -> list[str]:
+def _hashed_lines(plan: Plan) -> Iterator[Iterable[str]]:
+    """A line for each device of which something is to be done, in the order of these lines."""
     withheld = plan.held_for(HeldReason.REFUSED, HeldReason.AWAITING_REMOVALS)
     intended = [*plan.actions, *(held.action for held in withheld)]
-    return [f"{action.verb} {action.device}\n" for action in intended]
+    for verb in sorted(Verb):
+        for devices in in_order([action.device for action in intended if action.verb is verb]):
+            yield (f"{verb} {device}\n" for device in devices)
