@@ -84,10 +84,10 @@ class Witness(Protocol):
 class Record(Protocol):
     """What is kept of batches, so that no crash loses more than those in flight. Raises LedgerError."""
 
-    def sent(self, pool: Pool, batch: Sequence[Action]) -> None:
+    async def sent(self, pool: Pool, batch: Sequence[Action]) -> None:
         """A batch is about to be sent: without this being kept, it is not."""
 
-    def settled(self, pool: Pool, batch: Sequence[Action], outcomes: Sequence[Outcome]) -> None:
+    async def settled(self, pool: Pool, batch: Sequence[Action], outcomes: Sequence[Outcome]) -> None:
         """What became of a batch; actions without an outcome were not sent in the end."""
 
 
@@ -199,7 +199,7 @@ class _Work:
 
     async def _send_batches(self, waiting: Iterator[tuple[Action, ...]], before: int, of: int) -> None:
         while not self._must_stop() and (batch := next(waiting, None)):
-            if not self._recorded_as_sent(batch):
+            if not await self._recorded_as_sent(batch):
                 self.held += [Held(action, self._why_not_sent()) for action in batch]
                 return
             settled = await self._settled(batch)
@@ -207,7 +207,7 @@ class _Work:
             asked = {outcome.action for outcome in unknown}
             known = [outcome for outcome in settled if outcome.action not in asked]
             self.unknown += unknown
-            self._tell([action for action in batch if action not in asked], known)
+            await self._tell([action for action in batch if action not in asked], known)
             self.witness.sending(self.sender.pool.name, batch[0].verb, len(self.outcomes) - before, of)
 
     async def _settle_by_reading(self) -> None:
@@ -219,7 +219,7 @@ class _Work:
         outcomes = {each.action: settle(each, seen.holds(each.action.device) if seen else None) for each in unknown}
         again = await self._sent_once_more(outcomes.values())
         outcomes |= {action: settle(outcome, None) for action, outcome in again.items()}
-        self._tell(list(outcomes), list(outcomes.values()))
+        await self._tell(list(outcomes), list(outcomes.values()))
 
     async def _seen_afresh(self) -> Observed | None:
         try:
@@ -227,20 +227,20 @@ class _Work:
         except (ApiError, IncompleteObservation, LedgerError):
             return None
 
-    def _tell(self, asked: Sequence[Action], settled: Sequence[Outcome]) -> None:
+    async def _tell(self, asked: Sequence[Action], settled: Sequence[Outcome]) -> None:
         """Keeps and tells what became of these actions; those without an outcome were not sent in the end."""
         if not asked:
             return
-        self.outcomes += settled
         try:
-            self.sending.record.settled(self.sender.pool, asked, settled)
+            await self.sending.record.settled(self.sender.pool, asked, settled)
         except LedgerError as error:
             self._end_for(error)
+        self.outcomes += settled
         self.witness.settled(self.sender.pool, settled)
 
-    def _recorded_as_sent(self, batch: Sequence[Action]) -> bool:
+    async def _recorded_as_sent(self, batch: Sequence[Action]) -> bool:
         try:
-            self.sending.record.sent(self.sender.pool, batch)
+            await self.sending.record.sent(self.sender.pool, batch)
         except LedgerError as error:
             self._end_for(error)
             return False

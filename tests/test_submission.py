@@ -145,12 +145,12 @@ class Pages:
     failed: bool = False
     open_or_told: dict[Action, Outcome | None] = field(default_factory=dict)
 
-    def sent(self, _: Pool, batch: Sequence[Action]) -> None:
+    async def sent(self, _: Pool, batch: Sequence[Action]) -> None:
         self._take("before", full=self.full is not None and len(self.before) >= self.full)
         self.before.append(tuple(batch))
         self.open_or_told |= dict.fromkeys(batch)
 
-    def settled(self, _: Pool, batch: Sequence[Action], outcomes: Sequence[Outcome]) -> None:
+    async def settled(self, _: Pool, batch: Sequence[Action], outcomes: Sequence[Outcome]) -> None:
         self._take("after", full=self.full_after is not None and len(self.after) >= self.full_after)
         self.after.append((tuple(batch), tuple(outcomes)))
         for action in batch:

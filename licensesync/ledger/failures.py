@@ -65,8 +65,14 @@ def forgive(connection: Connection, pool: Pool, settled: Sequence[Outcome]) -> N
         for outcome in settled
         if outcome.kind is OutcomeKind.DONE
     ]
-    if done:
+    if done and _has_failures(connection, pool):
         connection.execute(delete(hard_failures).where(_OF_DEVICE), done)
+
+
+def _has_failures(connection: Connection, pool: Pool) -> bool:
+    """Whether there is anything to forgive: most runs need not look for each device."""
+    any_of_pool = select(hard_failures.c.device).where(hard_failures.c.licenses == pool.licenses).limit(1)
+    return connection.execute(any_of_pool).first() is not None
 
 
 def remember(connection: Connection, pool: Pool, settled: Sequence[Outcome], mark: Mark) -> None:
