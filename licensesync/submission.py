@@ -152,6 +152,7 @@ class _Work:
     held: list[Held] = field(default_factory=list)
     halted: HeldReason | None = None
     unanswered: int = 0
+    calls: asyncio.Semaphore = field(default_factory=asyncio.Semaphore)
     rejected_alone: set[Action] = field(default_factory=set)
     unknown: list[Outcome] = field(default_factory=list)
     sent_again: set[Action] = field(default_factory=set)
@@ -171,8 +172,10 @@ class _Work:
         waiting = planner.batches(actions, self._batch_size)
         before = len(self.outcomes)
         self.witness.sending(self.sender.pool.name, actions[0].verb, 0, len(actions))
+        calls = at_once or self.sending.at_once
+        self.calls = asyncio.Semaphore(calls)
         async with asyncio.TaskGroup() as workers:
-            for _ in range(min(at_once or self.sending.at_once, len(actions))):
+            for _ in range(min(_in_hand(calls), len(actions))):
                 workers.create_task(self._send_batches(waiting, before, len(actions)))
         await self._settle_by_reading()
         self.held += [Held(action, self._why_not_sent()) for batch in waiting for action in batch]
@@ -202,13 +205,21 @@ class _Work:
             if not await self._recorded_as_sent(batch):
                 self.held += [Held(action, self._why_not_sent()) for action in batch]
                 return
-            settled = await self._settled(batch)
+            settled = await self._sent(batch)
             unknown = [outcome for outcome in settled if outcome.kind is OutcomeKind.UNKNOWN]
             asked = {outcome.action for outcome in unknown}
             known = [outcome for outcome in settled if outcome.action not in asked]
             self.unknown += unknown
             await self._tell([action for action in batch if action not in asked], known)
             self.witness.sending(self.sender.pool.name, batch[0].verb, len(self.outcomes) - before, of)
+
+    async def _sent(self, batch: Sequence[Action]) -> list[Outcome]:
+        """What became of a batch that is kept as sent, once its turn has come and if the run may go on then."""
+        async with self.calls:
+            if not self._must_stop():
+                return await self._settled(batch)
+        self.held += [Held(action, self._why_not_sent()) for action in batch]
+        return []
 
     async def _settle_by_reading(self) -> None:
         """What nobody could look up is settled by one fresh reading; what had no effect is sent once more."""
@@ -318,6 +329,14 @@ class _Work:
     def _rejected(self, action: Action, rejection: BatchRejected) -> Outcome:
         self.rejected_alone.add(action)
         return Outcome(action, OutcomeKind.REJECTED, self.sending.now(), rejection.reason, str(rejection))
+
+
+def _in_hand(calls: int) -> int:
+    """How many batches are in hand for so many calls at once: while one is sent, another is kept before or after.
+
+    Where they go one by one, each may depend on how the one before it has ended.
+    """
+    return calls if calls == 1 else 2 * calls
 
 
 def _is_mute(outcome: Outcome) -> bool:

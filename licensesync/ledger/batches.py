@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import chain
 
 from sqlalchemy import Connection, and_, bindparam, delete
@@ -53,7 +53,8 @@ def keep_settled(connection: Connection, pool_run: int, settled: Collection[Outc
     """What became of actions that were kept as sent."""
     if not settled:
         return
-    rows = [_settled_row(outcome) for outcome in settled]
+    moment = cache(as_moment)  # an answer has one time for all
+    rows = [_settled_row(outcome, moment) for outcome in settled]
     connection.exec_driver_sql(_of_rows(_SETTLED, len(rows), len(rows[0])), (*chain.from_iterable(rows), pool_run))
 
 
@@ -77,7 +78,7 @@ def _sent_row(action: Action, mark: str | None) -> tuple[str | None, ...]:
     return imei_of(action.device), iccid_of(action.device), action.verb.value, action.group, place, mark
 
 
-def _settled_row(outcome: Outcome) -> tuple[str | None, ...]:
+def _settled_row(outcome: Outcome, moment: Callable[[datetime | None], str | None]) -> tuple[str | None, ...]:
     device = outcome.action.device
     return (
         imei_of(device),
@@ -85,7 +86,7 @@ def _settled_row(outcome: Outcome) -> tuple[str | None, ...]:
         outcome.kind.value,
         outcome.reason and outcome.reason.value,
         as_words(outcome.service),
-        as_moment(outcome.at),
-        as_moment(outcome.retry_at),
+        moment(outcome.at),
+        moment(outcome.retry_at),
         outcome.request,
     )

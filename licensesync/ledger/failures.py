@@ -60,12 +60,11 @@ def release(connection: Connection, imeis: Collection[str], now: datetime) -> li
 
 def forgive(connection: Connection, pool: Pool, settled: Sequence[Outcome]) -> None:
     """Success ends a row of failures."""
-    done = [
-        {"whose": pool.licenses, "who": outcome.action.device}
-        for outcome in settled
-        if outcome.kind is OutcomeKind.DONE
-    ]
-    if done and _has_failures(connection, pool):
+    if not _has_failures(connection, pool):
+        return
+    whose = pool.licenses
+    done = [{"whose": whose, "who": each.action.device} for each in settled if each.kind is OutcomeKind.DONE]
+    if done:
         connection.execute(delete(hard_failures).where(_OF_DEVICE), done)
 
 
