@@ -109,6 +109,17 @@ async def test_batches_that_wait_together_are_kept_in_one_transaction_and_in_the
     assert [device for (device,) in query(ledger, "SELECT device FROM outcomes ORDER BY id")] == sent
 
 
+async def test_any_number_of_outcomes_is_kept_together(ledger: Path, begun: Book, keeper: Keeper) -> None:
+    """Those that one reading settles at the end, of however many batches they are."""
+    actions = [Action(Verb.ASSIGN, DeviceId(each)) for each in imeis(0, 5001)]
+    sqlite = begun.connection.connection.driver_connection
+    assert sqlite is not None
+    sqlite.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 32_766)  # as it is where nobody has raised it
+    await keeper.sent(FOTA, actions)
+    await keeper.settled(FOTA, actions, done(actions))
+    assert kept(ledger) == {"done": 5001}
+
+
 async def test_whoever_waits_hears_that_it_cannot_be_kept_and_what_comes_later_is(
     ledger: Path, begun: Book, keeper: Keeper
 ) -> None:
