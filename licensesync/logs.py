@@ -31,7 +31,7 @@ def configure(*, as_json: bool, level: str) -> None:
             exception_formatter=structlog.dev.plain_traceback,  # others show variables, which may hold secrets
         ),
     ]
-    for_programs: list[Any] = [_stamped, structlog.processors.format_exc_info, _as_json]
+    for_programs: list[Any] = [_stamped, _with_its_traceback, _as_json]
     structlog.configure(
         processors=[structlog.processors.add_log_level, *(for_programs if as_json else for_people)],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -94,6 +94,11 @@ def _for_a_person(_logger: object, _method: str, event: dict[str, Any]) -> dict[
 def _stamped(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
     event["timestamp"] = datetime.now(UTC)  # written by orjson in a fifth of the time of isoformat()
     return event
+
+
+def _with_its_traceback(logger: object, method: str, event: dict[str, Any]) -> Any:
+    """Most events have none, and are spared the search for it."""
+    return structlog.processors.format_exc_info(logger, method, event) if "exc_info" in event else event
 
 
 def _as_json(_logger: object, _method: str, event: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from licensesync.composition import Pass
 from licensesync.errors import LedgerError
 from licensesync.exit_codes import of_report
 from licensesync.journal import RunJournal
-from licensesync.ledger import book, lock
+from licensesync.ledger import book, keeping, lock
 from licensesync.ledger.book import Book
 from licensesync.ledger.earlier import Earlier
 from licensesync.model import InventoryInfo, Memory, Observed, Policy, Pool, Report, RunPlan
@@ -66,11 +66,11 @@ async def carried_out(  # noqa: PLR0913 - what a run is made of
     journal: RunJournal,
 ) -> Report:
     """What became of the plan; `stop` ends it after the batches in hand. Raises LedgerError before anything is sent."""
-    book.shown = partial(_tell_of_earlier, journal)
     for plan in run_plan.planned:
         pool = plan.pool
         book.undertake(plan, work.inventory.named(pool), work.info, partial(work.inventory.mark, pool))
-    return await reconcile.carry_out_all(book.run, run_plan, services, _sending(work, book, stop), journal)
+    with _sending(work, book, stop, journal) as sending:
+        return await reconcile.carry_out_all(book.run, run_plan, services, sending, journal)
 
 
 async def carried_on(  # noqa: PLR0913 - what a run is made of
@@ -83,12 +83,15 @@ async def carried_on(  # noqa: PLR0913 - what a run is made of
     journal: RunJournal,
 ) -> Report:
     """The report, with what was assigned into what promised removals have freed meanwhile."""
-    return await reconcile.carry_on_all(report, services, _sending(work, book, stop), journal)
+    with _sending(work, book, stop, journal) as sending:
+        return await reconcile.carry_on_all(report, services, sending, journal)
 
 
-def _sending(work: Pass, book: Book, stop: asyncio.Event) -> Sending:
+@contextmanager
+def _sending(work: Pass, book: Book, stop: asyncio.Event, journal: RunJournal) -> Iterator[Sending]:
     thingspace = work.settings.thingspace
-    return Sending(thingspace.batch_size, thingspace.concurrency, stop, lambda: datetime.now(UTC), book)
+    with keeping.beside(book, partial(_tell_of_earlier, journal)) as record:
+        yield Sending(thingspace.batch_size, thingspace.concurrency, stop, lambda: datetime.now(UTC), record)
 
 
 def recorded(work: Pass, book: Book, report: Report, journal: RunJournal) -> Report:

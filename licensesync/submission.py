@@ -84,10 +84,10 @@ class Witness(Protocol):
 class Record(Protocol):
     """What is kept of batches, so that no crash loses more than those in flight. Raises LedgerError."""
 
-    def sent(self, pool: Pool, batch: Sequence[Action]) -> None:
+    async def sent(self, pool: Pool, batch: Sequence[Action]) -> None:
         """A batch is about to be sent: without this being kept, it is not."""
 
-    def settled(self, pool: Pool, batch: Sequence[Action], outcomes: Sequence[Outcome]) -> None:
+    async def settled(self, pool: Pool, batch: Sequence[Action], outcomes: Sequence[Outcome]) -> None:
         """What became of a batch; actions without an outcome were not sent in the end."""
 
 
@@ -152,6 +152,7 @@ class _Work:
     held: list[Held] = field(default_factory=list)
     halted: HeldReason | None = None
     unanswered: int = 0
+    calls: asyncio.Semaphore = field(default_factory=asyncio.Semaphore)
     rejected_alone: set[Action] = field(default_factory=set)
     unknown: list[Outcome] = field(default_factory=list)
     sent_again: set[Action] = field(default_factory=set)
@@ -171,8 +172,10 @@ class _Work:
         waiting = planner.batches(actions, self._batch_size)
         before = len(self.outcomes)
         self.witness.sending(self.sender.pool.name, actions[0].verb, 0, len(actions))
+        calls = at_once or self.sending.at_once
+        self.calls = asyncio.Semaphore(calls)
         async with asyncio.TaskGroup() as workers:
-            for _ in range(min(at_once or self.sending.at_once, len(actions))):
+            for _ in range(min(_in_hand(calls), len(actions))):
                 workers.create_task(self._send_batches(waiting, before, len(actions)))
         await self._settle_by_reading()
         self.held += [Held(action, self._why_not_sent()) for batch in waiting for action in batch]
@@ -199,16 +202,24 @@ class _Work:
 
     async def _send_batches(self, waiting: Iterator[tuple[Action, ...]], before: int, of: int) -> None:
         while not self._must_stop() and (batch := next(waiting, None)):
-            if not self._recorded_as_sent(batch):
+            if not await self._recorded_as_sent(batch):
                 self.held += [Held(action, self._why_not_sent()) for action in batch]
                 return
-            settled = await self._settled(batch)
+            settled = await self._sent(batch)
             unknown = [outcome for outcome in settled if outcome.kind is OutcomeKind.UNKNOWN]
             asked = {outcome.action for outcome in unknown}
             known = [outcome for outcome in settled if outcome.action not in asked]
             self.unknown += unknown
-            self._tell([action for action in batch if action not in asked], known)
+            await self._tell([action for action in batch if action not in asked], known)
             self.witness.sending(self.sender.pool.name, batch[0].verb, len(self.outcomes) - before, of)
+
+    async def _sent(self, batch: Sequence[Action]) -> list[Outcome]:
+        """What became of a batch that is kept as sent, once its turn has come and if the run may go on then."""
+        async with self.calls:
+            if not self._must_stop():
+                return await self._settled(batch)
+        self.held += [Held(action, self._why_not_sent()) for action in batch]
+        return []
 
     async def _settle_by_reading(self) -> None:
         """What nobody could look up is settled by one fresh reading; what had no effect is sent once more."""
@@ -219,7 +230,7 @@ class _Work:
         outcomes = {each.action: settle(each, seen.holds(each.action.device) if seen else None) for each in unknown}
         again = await self._sent_once_more(outcomes.values())
         outcomes |= {action: settle(outcome, None) for action, outcome in again.items()}
-        self._tell(list(outcomes), list(outcomes.values()))
+        await self._tell(list(outcomes), list(outcomes.values()))
 
     async def _seen_afresh(self) -> Observed | None:
         try:
@@ -227,20 +238,20 @@ class _Work:
         except (ApiError, IncompleteObservation, LedgerError):
             return None
 
-    def _tell(self, asked: Sequence[Action], settled: Sequence[Outcome]) -> None:
+    async def _tell(self, asked: Sequence[Action], settled: Sequence[Outcome]) -> None:
         """Keeps and tells what became of these actions; those without an outcome were not sent in the end."""
         if not asked:
             return
-        self.outcomes += settled
         try:
-            self.sending.record.settled(self.sender.pool, asked, settled)
+            await self.sending.record.settled(self.sender.pool, asked, settled)
         except LedgerError as error:
             self._end_for(error)
+        self.outcomes += settled
         self.witness.settled(self.sender.pool, settled)
 
-    def _recorded_as_sent(self, batch: Sequence[Action]) -> bool:
+    async def _recorded_as_sent(self, batch: Sequence[Action]) -> bool:
         try:
-            self.sending.record.sent(self.sender.pool, batch)
+            await self.sending.record.sent(self.sender.pool, batch)
         except LedgerError as error:
             self._end_for(error)
             return False
@@ -318,6 +329,14 @@ class _Work:
     def _rejected(self, action: Action, rejection: BatchRejected) -> Outcome:
         self.rejected_alone.add(action)
         return Outcome(action, OutcomeKind.REJECTED, self.sending.now(), rejection.reason, str(rejection))
+
+
+def _in_hand(calls: int) -> int:
+    """How many batches are in hand for so many calls at once: while one is sent, another is kept before or after.
+
+    Where they go one by one, each may depend on how the one before it has ended.
+    """
+    return calls if calls == 1 else 2 * calls
 
 
 def _is_mute(outcome: Outcome) -> bool:

@@ -16,7 +16,7 @@ from fleets import ACCOUNT
 
 from licensesync import reconcile
 from licensesync.credentials import Credentials
-from licensesync.ledger import book, database, failures, history, memory
+from licensesync.ledger import book, database, failures, history, keeping, memory
 from licensesync.ledger.book import Book
 from licensesync.ledger.failures import Mark
 from licensesync.model import (
@@ -178,9 +178,10 @@ class Desk:
             planned = await self._planned(wanted, partial(_recalled, opened, self._mark))
             opened.undertake(planned, {*map(DeviceId, wanted)}, info, self._mark)
             once_planned()
-            sending = Sending(batch_size, at_once, asyncio.Event(), self.clock, opened)
             run_plan = RunPlan(info, self.clock(), (planned,))
-            report = await reconcile.carry_out_all(name, run_plan, {"fota": self.service}, sending, Silence())
+            with keeping.beside(opened, lambda pool, earlier: None) as record:  # noqa: ARG005 - nobody wants to know
+                sending = Sending(batch_size, at_once, asyncio.Event(), self.clock, record)
+                report = await reconcile.carry_out_all(name, run_plan, {"fota": self.service}, sending, Silence())
             opened.finish(report, 0)
         return Done(report, planned, list(self.simulator.requests)[begun:])
 

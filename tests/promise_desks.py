@@ -23,7 +23,7 @@ from licensesync.callbacks.listener import Rejected
 from licensesync.callbacks.registration import Registrar
 from licensesync.callers import Callbacks
 from licensesync.credentials import CallbackCredentials
-from licensesync.ledger import book, database, history, holders
+from licensesync.ledger import book, database, history, holders, keeping
 from licensesync.ledger.book import Book
 from licensesync.ledger.earlier import Earlier
 from licensesync.ledger.promises import Promise
@@ -169,16 +169,16 @@ class PromiseDesk:
         name, begun = f"run-{self.runs}", len(self.simulator.requests)
         info = InventoryInfo(len(wanted), f"sha256:{hash(tuple(wanted))}")
         with book.opened(self.ledger, name, _now) as opened:
-            opened.shown = lambda _, earlier: self.heard.proved.append(earlier)
             opened.begin("apply", info)
             planned = await self._planned(wanted, opened)
             assert isinstance(planned, Plan), planned
             opened.undertake(planned, {*map(DeviceId, wanted)}, info, _no_mark)
             once_planned()
-            sending = Sending(batch_size, 2, asyncio.Event(), _now, opened)
             services = {self.pool.name: self._service}
             run_plan = RunPlan(info, _now(), (planned,))
-            report = await reconcile.carry_out_all(name, run_plan, services, sending, Silence())
+            with keeping.beside(opened, lambda _, earlier: self.heard.proved.append(earlier)) as record:
+                sending = Sending(batch_size, 2, asyncio.Event(), _now, record)
+                report = await reconcile.carry_out_all(name, run_plan, services, sending, Silence())
             opened.finish(report, 0)
         return Done(report, planned, list(self.simulator.requests)[begun:])
 

@@ -76,9 +76,11 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ):
             batch = [structs.replace(each, verb=Verb.REMOVE) for each in actions[:100]]
             actions = actions[100:]
-            opened.sent(POOL, batch)
-            opened.settled(POOL, batch, [Outcome(each, kind, NOW, reason, "No.", _later(kind)) for each in batch])
-        opened.sent(POOL, actions)
+            with opened.transaction():
+                opened.sent(POOL, batch)
+                opened.settled(POOL, batch, [Outcome(each, kind, NOW, reason, "No.", _later(kind)) for each in batch])
+        with opened.transaction():
+            opened.sent(POOL, actions)
     return path
 
 

@@ -74,8 +74,10 @@ class Past:
         with self.opened() as kept:
             plan = self.begun(kept, [each.action for each in settled], pool, named)
             for each in settled:
-                kept.sent(pool, [each.action])
-                kept.settled(pool, [each.action], [each])
+                with kept.transaction():
+                    kept.sent(pool, [each.action])
+                with kept.transaction():
+                    kept.settled(pool, [each.action], [each])
             report = PoolReport(plan, settled)
             kept.finish(Report(kept.run, RunPlan(_info(named), self.now, (plan,)), (report,), self.now), 0)
 
@@ -83,7 +85,8 @@ class Past:
         """A run that was killed after it had sent these."""
         with self.opened() as kept:
             self.begun(kept, sent)
-            kept.sent(FOTA, sent)
+            with kept.transaction():
+                kept.sent(FOTA, sent)
 
     def opened(self) -> AbstractContextManager[Book]:
         self.runs += 1
@@ -405,8 +408,9 @@ def test_actions_that_were_not_sent_in_the_end_leave_no_row(past: Past) -> None:
     first, second = past.outcome(DONE), past.outcome(DONE, of=device(2))
     with past.opened() as kept:
         past.begun(kept, [first.action, second.action])
-        kept.sent(FOTA, [first.action, second.action])
-        kept.settled(FOTA, [first.action, second.action], [first])
+        with kept.transaction():
+            kept.sent(FOTA, [first.action, second.action])
+            kept.settled(FOTA, [first.action, second.action], [first])
     assert query(past.path, "SELECT device, outcome FROM outcomes") == [(ONE, "done")]
 
 

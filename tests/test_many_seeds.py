@@ -21,7 +21,7 @@ from sqlalchemy import Connection
 from licensesync import reconcile
 from licensesync.credentials import Credentials
 from licensesync.errors import UnexpectedReply
-from licensesync.ledger import book, database, history, memory
+from licensesync.ledger import book, database, history, keeping, memory
 from licensesync.model import (
     Desired,
     DeviceId,
@@ -85,8 +85,9 @@ class Desk:
             opened.begin("apply", run_plan.inventory)
             for planned in run_plan.planned:
                 opened.undertake(planned, set(), run_plan.inventory, _no_mark)
-            sending = Sending(batch_size, at_once, asyncio.Event(), _now, opened)
-            report = await reconcile.carry_out_all(run, run_plan, {"fota": self.service}, sending, Silence())
+            with keeping.beside(opened, lambda pool, earlier: None) as record:  # noqa: ARG005 - nobody wants to know
+                sending = Sending(batch_size, at_once, asyncio.Event(), _now, record)
+                report = await reconcile.carry_out_all(run, run_plan, {"fota": self.service}, sending, Silence())
             opened.finish(report, 0)
         self.assert_history_accounts_for(report)
         return report

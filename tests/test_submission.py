@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
@@ -145,12 +145,14 @@ class Pages:
     failed: bool = False
     open_or_told: dict[Action, Outcome | None] = field(default_factory=dict)
 
-    def sent(self, _: Pool, batch: Sequence[Action]) -> None:
+    async def sent(self, _: Pool, batch: Sequence[Action]) -> None:
+        await asyncio.sleep(0)  # whoever does not wait for it is ahead of it
         self._take("before", full=self.full is not None and len(self.before) >= self.full)
         self.before.append(tuple(batch))
         self.open_or_told |= dict.fromkeys(batch)
 
-    def settled(self, _: Pool, batch: Sequence[Action], outcomes: Sequence[Outcome]) -> None:
+    async def settled(self, _: Pool, batch: Sequence[Action], outcomes: Sequence[Outcome]) -> None:
+        await asyncio.sleep(0)
         self._take("after", full=self.full_after is not None and len(self.after) >= self.full_after)
         self.after.append((tuple(batch), tuple(outcomes)))
         for action in batch:
@@ -161,6 +163,16 @@ class Pages:
         if full or self.fails(when):
             self.failed = True
             raise LedgerError("the disk is full")
+
+
+class SlowPages(Pages):
+    """A record that takes its time: something else has to happen before it keeps what became of a batch."""
+
+    before_after: Callable[[], Awaitable[object]]
+
+    async def settled(self, pool: Pool, batch: Sequence[Action], outcomes: Sequence[Outcome]) -> None:
+        await self.before_after()
+        await super().settled(pool, batch, outcomes)
 
 
 def answer(kind: OutcomeKind, reason: OutcomeReason | None = None) -> Answer:
@@ -270,6 +282,34 @@ async def test_as_many_batches_are_under_way_as_are_allowed_and_no_more(at_once:
 
     await carried_out(planned(*worlds.removals(12)), Watched(pool()), size=2, at_once=at_once)
     assert (most, under_way) == (at_once, 0)
+
+
+@pytest.mark.parametrize("at_once", [2, 8])
+async def test_as_many_batches_are_under_way_as_are_allowed_while_others_are_kept(at_once: int) -> None:
+    """The first batches are not kept as settled before as many others were sent."""
+    pages, others_are_sent = SlowPages(), asyncio.Event()
+    pages.before_after = others_are_sent.wait
+    service = Service(pool())
+
+    def look(_: Sequence[Action]) -> None:
+        if len(service.batches) == 2 * at_once - 1:
+            others_are_sent.set()
+
+    service.before_batch = look
+    made = planned(*worlds.removals(8 * at_once))
+    async with asyncio.timeout(10):
+        report = await carried_out(made, service, size=2, at_once=at_once, pages=pages)
+    assert kinds(report) == dict.fromkeys(devices(*range(8 * at_once)), DONE)
+
+
+async def test_a_batch_that_is_kept_as_sent_when_the_run_has_to_end_is_not_sent_and_taken_back() -> None:
+    stop, pages = asyncio.Event(), Pages()
+    service = Service(pool(), before_batch=lambda _: stop.set())
+    report = await carried_out(planned(*worlds.removals(30)), service, at_once=2, stop=stop, pages=pages)
+    assert len(pages.before) > len(service.batches) == 1
+    assert pages.open_or_told == {outcome.action: outcome for outcome in report.outcomes}
+    assert kinds(report) == dict.fromkeys(devices(0, 1, 2), DONE)
+    assert reasons(report) == dict.fromkeys(devices(*range(3, 30)), HeldReason.STOPPING)
 
 
 async def test_the_witness_hears_each_batch_and_how_far_it_is() -> None:
@@ -760,6 +800,23 @@ async def test_what_cannot_be_kept_is_not_sent_and_the_rest_is_held(at_once: int
     assert_every_action_has_one_end(made, report)
 
 
+@pytest.mark.parametrize("at_once", [1, 3])
+async def test_what_is_not_kept_yet_counts_as_settled_for_nobody(at_once: int) -> None:
+    pages, listener, disk = SlowPages(), Listener(), asyncio.Event()
+    pages.before_after = disk.wait
+    service = Service(pool())
+    made = planned(*worlds.removals(30))
+    running = asyncio.create_task(carried_out(made, service, at_once=at_once, listener=listener, pages=pages))
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert len(service.answered) == len(pages.before) == (1 if at_once == 1 else 2 * at_once)
+    assert (listener.settlements, listener.heard) == ([], [("fota", Verb.REMOVE, 0, 30)])
+    disk.set()
+    assert kinds(await running) == dict.fromkeys(devices(*range(30)), DONE)
+    assert len(listener.settlements) == 10
+    assert [settled for _, _, settled, _ in listener.heard] == list(range(0, 31, 3))
+
+
 async def test_a_record_that_takes_nothing_lets_nothing_be_sent() -> None:
     service = Service(pool())
     report = await carried_out(planned(worlds.assign(1), worlds.assign(2)), service, pages=Pages(full=0))
@@ -777,7 +834,8 @@ async def test_a_record_that_fails_afterwards_loses_no_outcome_from_the_report(a
     assert {each for told in listener.settlements for each in told} == set(report.outcomes)
     assert set(reasons(report).values()) == {HeldReason.STOPPING}
     assert report.unrecorded
-    assert pages.open_or_told == dict.fromkeys(action for batch in service.batches for action in batch)
+    assert set(pages.open_or_told) >= set(service.sent)
+    assert set(pages.open_or_told.values()) == {None}
     assert_every_action_has_one_end(made, report)
 
 

@@ -344,7 +344,8 @@ def test_a_row_of_the_look_up_that_failed_says_nothing_of_the_license(word: str)
 
 def outcome_of(verb: Verb, *rows: Mapping[str, object]) -> Outcome:
     read = [msgspec.convert({"deviceId": DEVICE, **row}, VerdictRow) for row in rows]
-    return fota_verdicts.of_rows(Action(verb, DEVICE), read, NOW)
+    (outcome,) = fota_verdicts.of_answer([Action(verb, DEVICE)], read, NOW, str)
+    return outcome
 
 
 DONE, REJECTED, UNKNOWN = OutcomeKind.DONE, OutcomeKind.REJECTED, OutcomeKind.UNKNOWN
@@ -464,7 +465,8 @@ def test_every_row_of_the_documented_writes_is_done(name: str) -> None:
     call = (fota_calls.assign if verb is Verb.ASSIGN else fota_calls.remove)(account, [DEVICE], "/licenses")
     rows = call.read(sample(name)).device_list or []
     assert len(rows) == (2 if verb is Verb.ASSIGN else 3)
-    assert {fota_verdicts.of_rows(Action(verb, DEVICE), [row], NOW).kind for row in rows} == {DONE}
+    batch = [Action(verb, DeviceId(row.deviceId)) for row in rows]
+    assert [each.kind for each in fota_verdicts.of_answer(batch, rows, NOW, str)] == [DONE] * len(rows)
 
 
 def test_a_write_may_be_answered_without_rows() -> None:

@@ -69,8 +69,8 @@ def strike_off(connection: Connection, pool: Pool, settled: Sequence[Outcome]) -
         for outcome in settled
         if outcome.kind is OutcomeKind.DONE and outcome.action.verb is Verb.REMOVE
     ]
-    if gone:
-        in_use = select(approvals.c.id).where(approvals.c.licenses == pool.licenses)
+    in_use = select(approvals.c.id).where(approvals.c.licenses == pool.licenses)
+    if gone and connection.execute(in_use.limit(1)).first():
         of_device = approved_removals.c.device == bindparam("gone")
         connection.execute(
             delete(approved_removals).where(of_device, approved_removals.c.approval_id.in_(in_use)), gone

@@ -11,14 +11,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, cast
 
-from sqlalchemy import Connection, and_, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, and_, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_or
 
 from licensesync.columns import in_order
-from licensesync.ledger import approvals, database, earlier, failures, holders, memory, pruning, settling
+from licensesync.ledger import approvals, batches, database, earlier, failures, holders, memory, pruning, settling
 from licensesync.ledger.earlier import Earlier
 from licensesync.ledger.failures import Mark
-from licensesync.ledger.schema import applied, managed, outcomes, pool_runs, refusals, runs
+from licensesync.ledger.schema import applied, managed, pool_runs, refusals, runs
 from licensesync.model import (
     WAITING,
     Action,
@@ -28,8 +28,6 @@ from licensesync.model import (
     Memory,
     Observed,
     Outcome,
-    OutcomeKind,
-    OutcomeReason,
     Plan,
     Pool,
     PoolReport,
@@ -38,8 +36,6 @@ from licensesync.model import (
     Report,
     RunVerdict,
     Unread,
-    iccid_of,
-    imei_of,
 )
 
 AT_ONCE: Final = 20_000  # devices that become managed at once
@@ -54,21 +50,21 @@ def opened(path: Path, run: str, now: Callable[[], datetime], *, proved: bool = 
 
 @dataclass(eq=False)
 class Book:
-    """One run in the ledger; every method is one transaction, and raises LedgerError where it cannot be kept."""
+    """One run in the ledger; every method is one transaction, unless it says otherwise, and raises LedgerError where it
+    cannot be kept.
+    """
 
     path: Path
     connection: Connection
     run: str
     now: Callable[[], datetime]
-    shown: Callable[[Pool, Earlier], None] = lambda pool, earlier: None  # noqa: ARG005 - nobody wants to know
-    """Told of each earlier action that an outcome of this run has shown the end of."""
     _marks: dict[str, Mark] = field(default_factory=dict)
     _pool_runs: dict[str, int] = field(default_factory=dict)
     _run_id: int = 0
 
     def begin(self, command: str, inventory: InventoryInfo) -> None:
         """The run is known from here on; that this could be kept is the proof that the ledger can be written."""
-        with self._kept():
+        with self.transaction():
             begun = self.connection.execute(
                 insert(runs)
                 .values(
@@ -88,7 +84,7 @@ class Book:
     def settle_earlier(self, pool: Pool, observed: Observed) -> list[Earlier]:
         """What a whole reading proves of the actions that earlier runs left open; those that are settled by it."""
         now = self.now()
-        with self._kept():
+        with self.transaction():
             before = earlier.unsettled(self.connection, pool, now)
             after = earlier.proved(before, pool, observed, now)
             changed = [new for old, new in zip(before, after, strict=True) if new != old]
@@ -109,7 +105,7 @@ class Book:
     def undertake(self, plan: Plan, named: AbstractSet[DeviceId], inventory: InventoryInfo, mark: Mark) -> None:
         """A plan is about to be carried out: the inventory is applied, its devices are managed from now on."""
         self._marks[plan.pool.name] = mark
-        with self._kept():
+        with self.transaction():
             self._pool_runs[plan.pool.name] = self._pool_run(plan)
             self._manage(plan.pool, named, inventory)
             if plan.refusal:
@@ -119,44 +115,24 @@ class Book:
                 approvals.use(self.connection, self._run_id, plan, plan.permit, self.now())
 
     def sent(self, pool: Pool, batch: Sequence[Action]) -> None:
-        now, pool_run, mark = self.now(), self._pool_runs[pool.name], self._marks[pool.name]
-        with self._kept():
-            self.connection.execute(
-                insert(outcomes),
-                [
-                    {
-                        "pool_run_id": pool_run,
-                        "device": imei_of(action.device),
-                        "iccid": iccid_of(action.device),
-                        "verb": action.verb,
-                        "outcome": OutcomeKind.UNKNOWN,
-                        "reason": OutcomeReason.NO_ANSWER,
-                        "group": action.group,
-                        "place": action.place and str(action.place),
-                        "at": now,
-                        "in_flight": True,
-                        "mark": None if pool.product.is_listed else mark(action.device),
-                    }
-                    for action in batch
-                ],
-            )
+        """A batch is about to be sent; part of a `transaction`."""
+        mark = _unmarked if pool.product.is_listed else self._marks[pool.name]
+        batches.keep_sent(self.connection, self._pool_runs[pool.name], batch, self.now(), mark)
 
-    def settled(self, pool: Pool, batch: Sequence[Action], settled: Sequence[Outcome]) -> None:
+    def settled(self, pool: Pool, batch: Sequence[Action], settled: Sequence[Outcome]) -> list[Earlier]:
+        """What became of a batch, of which actions without an outcome were not sent; part of a `transaction`.
+
+        The value is each earlier action that an outcome has shown the end of.
+        """
         pool_run = self._pool_runs[pool.name]
         told = {outcome.action for outcome in settled}
-        not_sent = [action for action in batch if action not in told]
-        with self._kept():
-            if settled:
-                self.connection.execute(_SETTLE, [_settled_row(pool_run, outcome) for outcome in settled])
-            if not_sent:
-                self.connection.execute(_TAKE_BACK, [_row_of(pool_run, action) for action in not_sent])
-            shown = settling.follow(self.connection, pool, pool_run, settled, self._marks[pool.name])
-        for each in shown:
-            self.shown(pool, each)
+        batches.keep_settled(self.connection, pool_run, settled)
+        batches.take_back(self.connection, pool_run, [action for action in batch if action not in told])
+        return settling.follow(self.connection, pool, pool_run, settled, self._marks[pool.name])
 
     def finish(self, report: Report, exit_code: int) -> None:
         """How the run ended, in all its pools."""
-        with self._kept():
+        with self.transaction():
             for pool in report.pools:
                 self._finish_pool(pool)
             self.connection.execute(
@@ -172,19 +148,20 @@ class Book:
 
     def abandon(self) -> None:
         """The run ended without a report: nothing was asked for, or it was stopped at once."""
-        with self._kept():
+        with self.transaction():
             ended = {"finished_at": self.now(), "verdict": RunVerdict.STOPPED}
             unfinished = and_(runs.c.id == self._run_id, runs.c.finished_at.is_(None))
             self.connection.execute(update(runs).where(unfinished).values(ended))
 
     def prune(self, keep: timedelta) -> None:
         """Forgets what is older than that."""
-        with self._kept():
+        with self.transaction():
             now = self.now()
             pruning.prune(self.connection, now - keep, now)
 
     @contextmanager
-    def _kept(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[None]:
+        """What is kept meanwhile is kept together, and durable when the block has ended. Raises LedgerError."""
         with database.explained(self.path), self.connection.begin():
             yield
 
@@ -264,38 +241,5 @@ class Book:
         )
 
 
-_OF_ACTION = and_(
-    outcomes.c.pool_run_id == bindparam("of_run"),
-    outcomes.c.device == bindparam("of_device"),
-    outcomes.c.iccid.is_not_distinct_from(bindparam("of_iccid")),
-)
-_TAKE_BACK = delete(outcomes).where(_OF_ACTION)
-_SETTLE = (
-    update(outcomes)
-    .where(_OF_ACTION)
-    .values(
-        outcome=bindparam("kind"),
-        reason=bindparam("why"),
-        service=bindparam("words"),
-        at=bindparam("when"),
-        retry_at=bindparam("again"),
-        request=bindparam("promised"),
-        in_flight=False,
-    )
-)
-
-
-def _row_of(pool_run: int, action: Action) -> dict[str, object]:
-    return {"of_run": pool_run, "of_device": imei_of(action.device), "of_iccid": iccid_of(action.device)}
-
-
-def _settled_row(pool_run: int, outcome: Outcome) -> dict[str, object]:
-    return {
-        **_row_of(pool_run, outcome.action),
-        "kind": outcome.kind,
-        "why": outcome.reason,
-        "words": outcome.service,
-        "when": outcome.at,
-        "again": outcome.retry_at,
-        "promised": outcome.request,
-    }
+def _unmarked(_: DeviceId) -> None:
+    """The end of an action for a device that the service lists is told before the run is over."""

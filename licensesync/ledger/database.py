@@ -235,7 +235,9 @@ def _connected(path: Path, *, looking: bool = False, copied: bool = False) -> It
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=BUSY, isolation_level=None)
+    """One thread at a time may use it, not only this one: a run writes its batches in another."""
+    address = f"{path.absolute().as_uri()}?mode=rw"
+    return sqlite3.connect(address, uri=True, timeout=BUSY, isolation_level=None, check_same_thread=False)
 
 
 def _copy(path: Path) -> sqlite3.Connection:

@@ -60,13 +60,18 @@ def release(connection: Connection, imeis: Collection[str], now: datetime) -> li
 
 def forgive(connection: Connection, pool: Pool, settled: Sequence[Outcome]) -> None:
     """Success ends a row of failures."""
-    done = [
-        {"whose": pool.licenses, "who": outcome.action.device}
-        for outcome in settled
-        if outcome.kind is OutcomeKind.DONE
-    ]
+    if not _has_failures(connection, pool):
+        return
+    whose = pool.licenses
+    done = [{"whose": whose, "who": each.action.device} for each in settled if each.kind is OutcomeKind.DONE]
     if done:
         connection.execute(delete(hard_failures).where(_OF_DEVICE), done)
+
+
+def _has_failures(connection: Connection, pool: Pool) -> bool:
+    """Whether there is anything to forgive: most runs need not look for each device."""
+    any_of_pool = select(hard_failures.c.device).where(hard_failures.c.licenses == pool.licenses).limit(1)
+    return connection.execute(any_of_pool).first() is not None
 
 
 def remember(connection: Connection, pool: Pool, settled: Sequence[Outcome], mark: Mark) -> None:

@@ -31,7 +31,7 @@ class Moment(TypeDecorator[datetime]):
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
         del dialect
-        return None if value is None else value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return as_moment(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:
         del dialect
@@ -46,7 +46,17 @@ class Words(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         del dialect
-        return value if value is None or value.isascii() else value.encode(errors="replace").decode()
+        return as_words(value)
+
+
+def as_moment(value: datetime | None) -> str | None:
+    """A time as the ledger keeps it."""
+    return None if value is None else f"{value.astimezone(UTC).isoformat(timespec='microseconds')[:-6]}Z"
+
+
+def as_words(value: str | None) -> str | None:
+    """A text as the ledger keeps it, if it may be one that cannot be encoded."""
+    return value if value is None or value.isascii() else value.encode(errors="replace").decode()
 
 
 metadata = MetaData()

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, date, datetime
-
-from msgspec import structs
 
 from licensesync.errors import ApiError, BatchRejected, IncompleteObservation, NoSuchResource, RequestRejected
 from licensesync.model import Action, Capacity, DeviceId, Observed, Outcome, Pool, Verb
 from licensesync.thingspace import batch_errors, fota_calls, fota_verdicts
 from licensesync.thingspace.client import Client, Reader
-from licensesync.thingspace.fota_calls import START, StatusForm, StatusPage, Subscription, VerdictRow
+from licensesync.thingspace.fota_calls import START, StatusForm, StatusPage, Subscription
 from licensesync.thingspace.walk import (
     CountChanged,
     Known,
@@ -184,13 +181,7 @@ class FotaService(FotaReader):
             if batch_errors.may_be_for_one_device(error):
                 raise BatchRejected(str(error)) from error
             return [batch_errors.of_error(action, error, self._now()) for action in batch]
-        told: dict[str, list[VerdictRow]] = defaultdict(list)
-        for row in verdicts.device_list or []:
-            told[row.deviceId].append(row)
-        outcomes = [fota_verdicts.of_rows(action, told[action.device], self._now()) for action in batch]
-        return [
-            structs.replace(each, service=each.service and self._client.redacted(each.service)) for each in outcomes
-        ]
+        return fota_verdicts.of_answer(batch, verdicts.device_list or [], self._now(), self._client.redacted)
 
     async def look_up(self, devices: Sequence[DeviceId]) -> Mapping[DeviceId, bool]:
         """Whether these devices (at most 1 000) hold a license; a device of which nothing is said is left out."""

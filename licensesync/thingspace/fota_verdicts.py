@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from functools import cache, partial
+from typing import NamedTuple
 
 from licensesync.model import Action, Outcome, OutcomeKind, OutcomeReason, Verb
 from licensesync.thingspace.batch_errors import is_out_of_licenses
@@ -18,30 +20,56 @@ _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 _NOT_FOUND = re.compile(r"device (was )?not found|device does not exist", re.IGNORECASE)
 
 
-def of_rows(action: Action, rows: Sequence[VerdictRow], at: datetime) -> Outcome:
-    """The outcome that the answer's rows about one device stand for; `unknown` where they do not settle it."""
+def of_answer(
+    batch: Sequence[Action], rows: Iterable[VerdictRow], at: datetime, redacted: Callable[[str], str]
+) -> list[Outcome]:
+    """The outcome that the answer's rows stand for, for each action of a batch; `unknown` where they do not settle it.
+
+    What is quoted of the service's words is `redacted`.
+    """
+    told: dict[str, list[VerdictRow]] = {}
+    for row in rows:
+        told.setdefault(row.deviceId, []).append(row)
+    meaning = cache(partial(_meaning, redacted))  # most rows of an answer say the same
+    return [_of_rows(action, told.get(action.device, ()), at, meaning) for action in batch]
+
+
+class _Meaning(NamedTuple):
+    """What words about a device mean, and what is quoted of them."""
+
+    kind: OutcomeKind
+    reason: OutcomeReason | None
+    words: str
+    retry_at: datetime | None = None
+
+
+def _of_rows(
+    action: Action, rows: Sequence[VerdictRow], at: datetime, meaning: Callable[[Verb, str, str, str | None], _Meaning]
+) -> Outcome:
     if not rows:
         return Outcome(action, OutcomeKind.UNKNOWN, at, OutcomeReason.NO_ROW)
-    outcomes = [_of_row(action, row, at) for row in rows]
-    if len({outcome.kind for outcome in outcomes}) > 1:
-        words = excerpt("; ".join(outcome.service or "" for outcome in outcomes))
+    meanings = [meaning(action.verb, row.status or "", row.words, row.nextAttemptTime) for row in rows]
+    kind, reason, words, retry_at = meanings[0]
+    if len({each.kind for each in meanings}) > 1:
+        words = excerpt("; ".join(each.words for each in meanings))
         return Outcome(action, OutcomeKind.UNKNOWN, at, OutcomeReason.UNDOCUMENTED_WORD, words)
-    return outcomes[0]
+    return Outcome(action, kind, at, reason, words, retry_at)
 
 
-def _of_row(action: Action, row: VerdictRow, at: datetime) -> Outcome:
-    status, words = (row.status or "").lower(), excerpt(row.words or row.status or "")
-    retry_at = moment(row.nextAttemptTime)
-    if ALREADY[action.verb] in words.lower():
-        return Outcome(action, OutcomeKind.DONE, at, OutcomeReason.ALREADY, words)
-    if "success" in status and "unsuccess" not in status:
-        return Outcome(action, OutcomeKind.DONE, at, None, words)
-    if "fail" in status:
-        return Outcome(action, OutcomeKind.REJECTED, at, _why_rejected(action.verb, words), words, retry_at)
-    if "upgradepending" in status.replace(" ", ""):
-        time = retry_at or _estimate(words)
-        return Outcome(action, OutcomeKind.UNKNOWN, at, OutcomeReason.UPGRADE_PENDING, words, time)
-    return Outcome(action, OutcomeKind.UNKNOWN, at, OutcomeReason.UNDOCUMENTED_WORD, words, retry_at)
+def _meaning(
+    redacted: Callable[[str], str], verb: Verb, status: str, reason: str, next_attempt: str | None
+) -> _Meaning:
+    words, told = excerpt(reason or status), status.lower()
+    quoted, retry_at = redacted(words), moment(next_attempt)
+    if ALREADY[verb] in words.lower():
+        return _Meaning(OutcomeKind.DONE, OutcomeReason.ALREADY, quoted)
+    if "success" in told and "unsuccess" not in told:
+        return _Meaning(OutcomeKind.DONE, None, quoted)
+    if "fail" in told:
+        return _Meaning(OutcomeKind.REJECTED, _why_rejected(verb, words), quoted, retry_at)
+    if "upgradepending" in told.replace(" ", ""):
+        return _Meaning(OutcomeKind.UNKNOWN, OutcomeReason.UPGRADE_PENDING, quoted, retry_at or _estimate(words))
+    return _Meaning(OutcomeKind.UNKNOWN, OutcomeReason.UNDOCUMENTED_WORD, quoted, retry_at)
 
 
 def _estimate(words: str) -> datetime | None:

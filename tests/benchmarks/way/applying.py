@@ -7,10 +7,11 @@ import shutil
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from way.bench import Bench, Row
-from way.processes import Ended, licensesync, simulator
+from way.processes import Ended, licensesync, program, simulator
 
 CURSORS = 8
 GUARD = ", removals: {count: 100000000, percent: 100, per_day: 100000000}"
@@ -85,12 +86,21 @@ def _applied(bench: Bench, devices: int, case: Case, ledger: Path) -> Row:
             "sending s": sending,
             "limit": limit or None,
             "/ limit": sending / limit if limit else None,
+            "a plain loop / limit": _plain(bench, changes, case) / limit if limit and case.verb == "assign" else None,
             **_cost(ended),
             "CPU ms/1000": ended.cpu / changes * 1e6,
             "ledger B/outcome": grown / changes,
             "log B/outcome": ended.err.stat().st_size / changes,
             "simulator CPU s": simulated.cpu,
         }
+
+
+def _plain(bench: Bench, changes: int, case: Case) -> float:
+    """The seconds that the same calls take without anything beside them."""
+    with simulator(1, 2 * changes, case.latency) as simulated, TemporaryDirectory(dir=bench.folder) as folder:
+        ended = program(Path(folder), "plain", "assign", simulated.url, changes, case.batch, CURSORS)
+        seconds: float = ended.document[0]["seconds"]
+        return seconds
 
 
 def _cost(ended: Ended) -> Row:

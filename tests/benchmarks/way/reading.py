@@ -53,7 +53,7 @@ def reading(bench: Bench, devices: int) -> Iterator[Row]:
 
 def _walks(url: str, devices: int) -> list[tuple[str, int, list[str | int]]]:
     times = 3 if devices <= 20_000 else 1
-    walks: list[tuple[str, int, list[str | int]]] = [("a plain aiohttp loop", 1, ["plain", url, times])]
+    walks: list[tuple[str, int, list[str | int]]] = [("a plain aiohttp loop", 1, ["plain", "read", url, times])]
     if importlib.util.find_spec("verizon"):
         walks.append(("Verizon's SDK", 1, ["sdk", url, times]))
     walks += [(name, cursors, ["read", url, devices, cursors, starts, times]) for name, cursors, starts in READERS]

@@ -1,4 +1,9 @@
-"""Reads a pool as anybody would write it, with aiohttp: a page, its cursor, the next page: plain.py URL TIMES."""
+"""Reads a pool and assigns licenses as anybody would write it, with aiohttp.
+
+`plain.py read URL TIMES`: a page, its cursor, the next page; `plain.py assign URL DEVICES BATCH AT_ONCE`.
+"""
+
+from __future__ import annotations
 
 import asyncio
 import json
@@ -8,13 +13,35 @@ from collections.abc import Mapping
 
 import aiohttp
 
+from licensesync.simulator.imeis import imei_of
+
 STATUS = "/api/fota/v3/licenses/0642233522-00001/index/"
+ASSIGN = "/api/fota/v3/licenses/0642233522-00001/assign"
+UNLICENSED = 36_000_000_000_000
 
 
-async def main(url: str, times: int) -> list[dict[str, float]]:
+async def read(url: str, times: int) -> list[dict[str, float]]:
     async with aiohttp.ClientSession(url) as session:
         tokens = await _tokens(session)
         return [await _reading(session, tokens) for _ in range(times)]
+
+
+async def assign(url: str, devices: int, batch: int, at_once: int) -> list[dict[str, float]]:
+    imeis = [imei_of(UNLICENSED + number) for number in range(devices)]
+    waiting = iter([imeis[start : start + batch] for start in range(0, devices, batch)])
+    async with aiohttp.ClientSession(url) as session:
+        tokens = await _tokens(session)
+
+        async def send() -> None:
+            for each in waiting:
+                async with session.post(ASSIGN, json={"deviceList": each}, headers=tokens) as answer:
+                    assert len((await answer.json())["deviceList"]) == len(each)
+
+        began, busy = time.perf_counter(), time.process_time()
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(at_once):
+                workers.create_task(send())
+        return [{"seconds": time.perf_counter() - began, "cpu": time.process_time() - busy}]
 
 
 async def _tokens(session: aiohttp.ClientSession) -> Mapping[str, str]:
@@ -41,4 +68,6 @@ async def _reading(session: aiohttp.ClientSession, tokens: Mapping[str, str]) ->
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(main(sys.argv[1], int(sys.argv[2])))))
+    verb, url, *numbers = sys.argv[1:]
+    told = assign(url, *map(int, numbers)) if verb == "assign" else read(url, *map(int, numbers))
+    print(json.dumps(asyncio.run(told)))
