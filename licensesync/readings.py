@@ -81,7 +81,7 @@ class Recollection:
         pool, read_at = self.service.pool, self.book.now()
         if pool.reread is None or observed.doubtful:
             return
-        numbers = await asyncio.to_thread(_numbers, observed.holders)
+        numbers = await asyncio.to_thread(packed, observed.holders)
         if numbers is not None:
             self.readings.keep(pool, Kept(read_at, self.book.run, self.inventory, observed.capacity, numbers))
 
@@ -101,7 +101,7 @@ class Recollection:
             return None
 
 
-def _numbers(devices: Collection[DeviceId]) -> array[int] | None:
+def packed(devices: Collection[DeviceId]) -> array[int] | None:
     """The devices as numbers with a 1 before them, which keeps their zeros; None if one of them is no such number."""
     if not all(each.isascii() and each.isdecimal() and len(each) <= LONGEST for each in devices):
         return None

@@ -282,8 +282,8 @@ def test_plain_http_is_accepted_for_loopback(tmp_path: Path, url: str) -> None:
         (f"{FOTA[7:-1]}, reading: {{reread: 6}}", "3:79", "reread '6' is not a duration; write a duration such as"),
         (f"{FOTA[7:-1]}, reading: {{reread: 0h}}", "3:79", "reread '0h' is out of range"),
         (
-            "product: sim-secure, account: 12345-1, sku: SIMSec-IoT, mode: managed, reading: {tolerance: 1, reread: 6h}",
-            "3:102",
+            "product: sim-secure, account: 12345-1, sku: SIMSec-IoT, mode: managed, reading: {tolerance: 1,reread: 6h}",
+            "3:101",
             "reread is only for pools of fota: to read one of sim-secure is one request anyhow; remove it",
         ),
         (f"{FOTA[7:-1]}, accounts: 1", "3:61", "unknown key 'accounts'"),
