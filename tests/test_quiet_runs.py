@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,11 +11,12 @@ from pathlib import Path
 
 import pytest
 import time_machine
-from fleets import Fleet, imeis
+from fleets import Fleet, fleet_of, imeis
 from hypothesis import given
 from hypothesis import strategies as st
 from ledgers import query
 from quiet_worlds import Watch, remembering, unread, watch_of
+from services import scheduled, serving
 
 from licensesync.model import Capacity, DeviceId, Outcome, OutcomeKind, Plan, Verb
 from licensesync.readings import Kept, packed
@@ -84,8 +86,12 @@ async def test_what_is_changed_behind_our_back_under_the_same_counts_is_seen_aft
         assert watch.fleet.holders == {*FLEET}
 
 
+def one_more_at(fleet: Fleet) -> None:
+    fleet.account.give(STRANGER, 0)
+
+
 def one_more(watch: Watch) -> None:
-    watch.fleet.account.give(STRANGER, 0)
+    one_more_at(watch.fleet)
 
 
 def one_less(watch: Watch) -> None:
@@ -234,19 +240,47 @@ async def test_counts_that_pages_lack_are_asked_of_the_subscription(tmp_path: Pa
 
 
 async def test_an_older_reading_settles_nothing_that_earlier_runs_left_open(tmp_path: Path) -> None:
-    async with watch_of(tmp_path) as watch:
-        watch.fleet.inventory(FLEET)
-        watch.fleet.account.upgraded.add(STRANGER)
-        watch.fleet.account.give(STRANGER, 0)
-        pool = await watch.run()
-        left_open = "SELECT outcome, retry_at FROM outcomes"
-        before = query(tmp_path / "licensesync.db", left_open)
-        assert len(before) == len(pool.outcomes) == 1
+    quirks = {"upgrade-pending": "1x@assign", "pending-takes": "never"}
+    async with watch_of(tmp_path, remembering("7d"), quirks=quirks) as watch:
+        watch.fleet.inventory([*FLEET, STRANGER])
+        assert sent((await watch.run()).outcomes) == {(Verb.ASSIGN, STRANGER, OutcomeKind.PENDING)}
         assert await watch.reads_whole()
         assert not await watch.reads_whole()
-        assert query(tmp_path / "licensesync.db", left_open) == before
-        with later(3 * DAY):
-            assert sent((await watch.run()).outcomes), "once its time is over it is asked for again"
+        swapped(watch.fleet)
+        with later(DAY + HOUR):
+            pool = await watch.run()
+        assert sent(pool.outcomes) == {(Verb.ASSIGN, FLEET[3], OutcomeKind.DONE)}
+        rows = query(tmp_path / "licensesync.db", "SELECT device, outcome FROM outcomes ORDER BY id")
+        assert rows == [(STRANGER, "done"), (FLEET[3], "done")], "by the older reading the first would have failed"
+
+
+async def test_the_service_as_a_process_is_quiet_and_ready_and_says_what_it_rests_on(tmp_path: Path) -> None:
+    async with fleet_of(tmp_path, devices=30, page_size=10) as fleet:
+        fleet.settings(pool=remembering())
+        scheduled(fleet)
+        fleet.inventory(FLEET)
+        async with serving(fleet) as service:
+            runs = [(await service.told("run.finished"))["run"]]
+            read_at = (await service.status_after(runs[0]))["pools"][0]["read_at"]
+            fleet.simulator.requests.forget()
+            for _ in range(2):
+                service.signal(signal.SIGHUP)
+                runs.append((await service.told("run.finished", len(runs) + 1))["run"])
+            assert [seen.call for seen in fleet.simulator.requests] == ["status", "status"]
+            status = await service.status_after(runs[-1])
+            assert (await service.seen("/readyz"))[0] == 200
+
+            one_more_at(fleet)
+            service.signal(signal.SIGHUP)
+            assert (await service.told("run.finished", 4))["verdict"] == "done"
+            assert fleet.holders == {*FLEET}
+        told = [(each["reading"], each["rests_on"]) for each in service.of("pool.read")]
+    first, second = (datetime.fromisoformat(rests_on) for _, rests_on in told[1:3])
+    assert told[0] == told[3] == ("whole", None)
+    assert status["pools"][0]["reading"] == "whole"
+    assert datetime.fromisoformat(status["pools"][0]["read_at"]) == first.replace(microsecond=0)
+    assert timedelta(0) <= datetime.fromisoformat(read_at) - first.replace(microsecond=0) < timedelta(seconds=5)
+    assert first == second
 
 
 @given(st.sets(st.from_regex(r"[0-9]{1,18}", fullmatch=True)))
