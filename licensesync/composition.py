@@ -14,7 +14,7 @@ from licensesync import reconcile
 from licensesync.credentials import Credentials
 from licensesync.inventory import Inventory
 from licensesync.model import DeviceId, InventoryInfo, Memory, Observed, Policy, Pool, Product, Remembered, RunPlan
-from licensesync.reconcile import Journal, LicenseService, Observer, Target
+from licensesync.reconcile import Journal, LicenseService, Observer, Recollection, Target
 from licensesync.settings import Callbacks, Settings, StatusCall, ThingSpace
 from licensesync.thingspace import client
 from licensesync.thingspace.client import Client, Reader
@@ -55,19 +55,25 @@ class Survey:
     credentials: Credentials
 
 
-async def plan(
+async def plan(  # noqa: PLR0913 - what a plan is made of
     work: Pass,
     observers: Mapping[str, Observer],
     policy: Policy,
     journal: Journal,
     recall: Mapping[str, Callable[[Observed], Memory]],
+    *,
+    recollections: Mapping[str, Recollection] | None = None,
 ) -> RunPlan:
-    """The plan of the chosen pools, read just now; `recall` has what is remembered of each, if anything is."""
+    """The plan of the chosen pools, read just now; `recall` has what is remembered of each, if anything is.
+
+    Pools with a recollection are read only if it does not hold any more, or something is to be done.
+    """
     targets = [
         Target(
             observers[pool.name],
             work.inventory.desired(pool, policy.today),
             recall.get(pool.name, reconcile.nothing_remembered),
+            (recollections or {}).get(pool.name),
         )
         for pool in work.pools
     ]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from licensesync.columns import in_parts
 from licensesync.errors import InventoryError
-from licensesync.files import LocalFiles, Source
+from licensesync.files import LocalFiles, Source, Unreadable
 from licensesync.groups import Reader
 from licensesync.identifiers import with_wrong_check_digits
 from licensesync.model import (
@@ -33,6 +33,25 @@ from licensesync.problems import MOST_PROBLEMS, Problems, by_place
 from licensesync.roster import Entries, Roster
 
 
+@dataclass(frozen=True)
+class Content:
+    """What an inventory was read from: the YAML files of its source, and the digest of all files, device lists too."""
+
+    place: str
+    names: tuple[str, ...]
+    digests: Mapping[str, bytes]
+
+    def is_in(self, source: Source) -> bool:
+        """Whether nothing else would be read from a source, at other places neither. All of it is read for that."""
+        names, unreadable = source.names()
+        if (source.place, tuple(names)) != (self.place, self.names) or unreadable:
+            return False
+        try:
+            return all(sha256(source.read(name)).digest() == digest for name, digest in self.digests.items())
+        except Unreadable:
+            return False
+
+
 @dataclass(frozen=True, eq=False)
 class Inventory:
     """What is wanted, by the inventory as it was read once."""
@@ -41,6 +60,7 @@ class Inventory:
     protected: Mapping[Imei, Protection]
     approvals: tuple[Approval, ...]
     info: InventoryInfo
+    content: Content
 
     def desired(self, pool: Pool, today: date) -> Desired:
         """Who should hold a license of a pool on a day (UTC)."""
@@ -123,7 +143,8 @@ def draft(source: Source, pools: Mapping[str, Pool]) -> Draft:
     reader.roster.close(reader.problems)
     _report_emptiness(source, names, reader)
     info = InventoryInfo(reader.entries, _digest(reader.digests))
-    inventory = Inventory(reader.roster, reader.protected, tuple(reader.approvals), info)
+    content = Content(source.place, tuple(names), reader.digests)
+    inventory = Inventory(reader.roster, reader.protected, tuple(reader.approvals), info, content)
     return Draft(inventory, reader.problems.in_order())
 
 

@@ -84,6 +84,7 @@ class RunJournal:
             total=capacity.total,
             assigned=capacity.assigned,
             free=capacity.free,
+            rests_on=observed.rests_on,
         )
 
     def approval_ended(self, approval: Approval) -> None:

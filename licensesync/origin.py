@@ -42,18 +42,22 @@ class Origin:
     mark: tuple[int, int] = (0, 0)
     mend: Callable[[], None] | None = field(default=None, repr=False)
 
-    def load(self, pools: Mapping[str, Pool]) -> Inventory:
-        """The inventory, whose info tells of its commit too. Raises InventoryError and ProvenanceError."""
+    def load(self, pools: Mapping[str, Pool], before: Inventory | None = None) -> Inventory:
+        """The inventory, whose info tells of its commit too. Raises InventoryError and ProvenanceError.
+
+        If it is as it was `before`, for the same pools, it is not parsed again.
+        """
         try:
-            return self._load(pools)
+            return self._load(pools, before)
         except Damaged as damaged:
             if self.mend is None:
                 raise
             _mend(self.mend, damaged)
-            return self._load(pools)
+            return self._load(pools, before)
 
-    def _load(self, pools: Mapping[str, Pool]) -> Inventory:
-        loaded = inventory.load_from(self.files(), pools)
+    def _load(self, pools: Mapping[str, Pool], before: Inventory | None) -> Inventory:
+        files = self.files()
+        loaded = before if before and before.content.is_in(files) else inventory.load_from(files, pools)
         info = replace(loaded.info, commit=self.info.commit, dirty=self.info.dirty, author=self.info.author)
         return replace(loaded, info=info)
 

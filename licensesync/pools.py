@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Final, assert_never
 
-from licensesync.located import Node, Text
+from licensesync.located import Node, Table, Text
 from licensesync.model import Limits, Mode, Place, Pool, Product
 from licensesync.problems import Problems, shown
-from licensesync.values import FLAG, Section, choice, decimal, section, whole, worded
+from licensesync.values import FLAG, Section, choice, decimal, section, span, whole, worded
 from licensesync.values import read as read_scalar
 
 Licenses = tuple[Product, str, str]
@@ -17,6 +18,7 @@ PRODUCT: Final = choice(Product)
 MODE: Final = choice(Mode)
 COUNT: Final = whole(0)
 PERCENT: Final = decimal(100)
+REREAD: Final = span()
 POOL_NAME: Final = worded("[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "write letters, digits, '-', '_' and '.'")
 ACCOUNT: Final = worded(
     "[0-9]{4,}-[0-9]+|[0-9]+", 'write the account as ThingSpace shows it, such as "0642233522-00001"', numeric=True
@@ -55,16 +57,18 @@ def _pool(key: Text, node: Node, problems: Problems) -> Pool:
     if not written:
         return Pool(name, Product.FOTA, "", Mode.ADD_ONLY)
     sku, revocable = _sku(written), written.get("revocable", FLAG, None)
+    tolerance, reread = _reading(written.section("reading"))
     pool = Pool(
         name,
         written.require("product", PRODUCT, Product.FOTA),
         written.require("account", ACCOUNT, ""),
         written.require("mode", MODE, Mode.ADD_ONLY),
         _limits(written.section("removals")),
-        _tolerance(written.section("reading")),
+        tolerance,
         sku,
         written.get("others", COUNT, 0),
         irrevocable=sku is not None and not REVOCABLE.get(sku, revocable),
+        reread=reread,
     )
     _report_misfits(pool, written)
     _report_doubtful_sku(pool, revocable, written)
@@ -91,12 +95,13 @@ def _limits(removals: Section | None) -> Limits:
     return limits
 
 
-def _tolerance(reading: Section | None) -> int:
+def _reading(reading: Section | None) -> tuple[int, timedelta | None]:
+    """When a reading is whole, and for how long one may do."""
     if not reading:
-        return 0
-    tolerance = reading.get("tolerance", COUNT, 0)
+        return 0, None
+    asked = reading.get("tolerance", COUNT, 0), reading.get("reread", REREAD, None)
     reading.close()
-    return tolerance
+    return asked
 
 
 def _report_misfits(pool: Pool, written: Section) -> None:
@@ -116,8 +121,18 @@ def _report_misfits(pool: Pool, written: Section) -> None:
                 message = f"mode {Mode.FULL} needs a list of who holds a license, which {pool.product} has not"
                 hint = f"write {Mode.ADD_ONLY} or {Mode.MANAGED}"
                 written.problems.add(written.place("mode"), message, hint)
+            _report_reread(written)
         case _:
             assert_never(pool.product)
+
+
+def _report_reread(written: Section) -> None:
+    reading = written.node("reading")
+    if isinstance(reading, Table) and (key := reading.keys.get("reread")):
+        message = (
+            f"reread is only for pools of {Product.FOTA}: to read one of {Product.SIM_SECURE} is one request anyhow"
+        )
+        written.problems.add(key.place, message, "remove it")
 
 
 def _report_doubtful_sku(pool: Pool, revocable: bool | None, written: Section) -> None:  # noqa: FBT001  # as written

@@ -22,6 +22,7 @@ from licensesync.model import (
     Observed,
     Outcome,
     Plan,
+    PlanVerdict,
     Policy,
     Pool,
     PoolReport,
@@ -68,13 +69,29 @@ def nothing_remembered(observed: Observed) -> Memory:
     return Memory()
 
 
+class Recollection(Protocol):
+    """What is remembered of the last whole reading of a pool."""
+
+    async def still_holds(self) -> Observed | None:
+        """That reading, unless anything speaks against it. Raises LedgerError."""
+        ...
+
+    async def keep(self, observed: Observed) -> None:
+        """This is the last whole reading from now on."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One pool of a pass: who can read it, what is wanted of it, and what is remembered once it was read."""
+    """One pool of a pass: who can read it, what is wanted of it, and what is remembered once it was read.
+
+    Where there is a `recollection`, a pool in step may rest on its last reading.
+    """
 
     service: Observer
     desired: Desired
     recall: Callable[[Observed], Memory] = nothing_remembered
+    recollection: Recollection | None = None
 
 
 async def plan(targets: Sequence[Target], policy: Policy, journal: Journal) -> tuple[Plan | Unread, ...]:
@@ -146,17 +163,41 @@ async def read(observer: Observer, known: Collection[DeviceId], journal: Journal
 
 
 async def _planned(target: Target, policy: Policy, journal: Journal) -> Plan | Unread:
-    pool = target.service.pool
+    if quiet := await _planned_by_recollection(target, policy, journal):
+        return quiet
     observed = await read(target.service, target.desired.wanted, journal)
     if isinstance(observed, Unread):
         return observed
+    if target.recollection:
+        await target.recollection.keep(observed)
     memory = target.recall(observed)
+    return _told(_judged(target, observed, policy, memory), policy, memory, journal)
+
+
+async def _planned_by_recollection(target: Target, policy: Policy, journal: Journal) -> Plan | None:
+    """The plan of a pool that is in step by its last reading; whatever is to be sent or approved wants a new one."""
+    older = await target.recollection.still_holds() if target.recollection else None
+    if older is None:
+        return None
+    memory = target.recall(older)
+    plan = _judged(target, older, policy, memory)
+    if plan.verdict is not PlanVerdict.IN_STEP:
+        return None
+    journal.read(plan.pool, older)
+    return _told(replace(plan, rests_on=older.rests_on), policy, memory, journal)
+
+
+def _judged(target: Target, observed: Observed, policy: Policy, memory: Memory) -> Plan:
+    plan = planner.plan(target.service.pool, target.desired, observed, policy, memory)
+    return guard.judge(plan, policy, memory)
+
+
+def _told(plan: Plan, policy: Policy, memory: Memory, journal: Journal) -> Plan:
     for approval in policy.approvals:
         if use := guard.used_up(approval, memory.approvals_used):
-            journal.used_up(pool, approval, use)
-    planned = guard.judge(planner.plan(pool, target.desired, observed, policy, memory), policy, memory)
-    journal.planned(planned)
-    return planned
+            journal.used_up(plan.pool, approval, use)
+    journal.planned(plan)
+    return plan
 
 
 async def _carried_out(

@@ -20,6 +20,7 @@ from licensesync.ledger import book, keeping, lock
 from licensesync.ledger.book import Book
 from licensesync.ledger.earlier import Earlier
 from licensesync.model import InventoryInfo, Memory, Observed, Policy, Pool, Report, RunPlan
+from licensesync.readings import Readings, Recollection
 from licensesync.reconcile import LicenseService
 from licensesync.submission import Sending
 
@@ -48,12 +49,26 @@ def kept(path: Path, command: str, inventory: InventoryInfo, *, proved: bool = F
             raise
 
 
-async def planned(
-    work: Pass, services: Mapping[str, LicenseService], book: Book, policy: Policy, journal: RunJournal
+async def planned(  # noqa: PLR0913 - what a run is made of
+    work: Pass,
+    services: Mapping[str, LicenseService],
+    book: Book,
+    policy: Policy,
+    journal: RunJournal,
+    *,
+    readings: Readings | None = None,
 ) -> RunPlan:
-    """The plan of a pass; what earlier runs left open is settled by its readings. Raises LedgerError."""
+    """The plan of a pass; what earlier runs left open is settled by its readings. Raises LedgerError.
+
+    Pools in step may rest on what is left of earlier `readings`; without them every pool is read.
+    """
     recall = {pool.name: partial(_recalled, work, book, journal, pool) for pool in work.pools}
-    return await composition.plan(work, services, policy, journal, recall)
+    recollections = {
+        pool.name: Recollection(readings, services[pool.name], work.info.digest, book)
+        for pool in work.pools
+        if readings is not None and pool.reread
+    }
+    return await composition.plan(work, services, policy, journal, recall, recollections=recollections)
 
 
 async def carried_out(  # noqa: PLR0913 - what a run is made of
@@ -107,8 +122,8 @@ def recorded(work: Pass, book: Book, report: Report, journal: RunJournal) -> Rep
 
 
 def _recalled(work: Pass, book: Book, journal: RunJournal, pool: Pool, observed: Observed) -> Memory:
-    """What is remembered of a pool, once this reading has settled what earlier runs left open."""
-    for earlier in book.settle_earlier(pool, observed):
+    """What is remembered of a pool, once this reading has settled what earlier runs left open; an older one cannot."""
+    for earlier in book.settle_earlier(pool, observed) if observed.rests_on is None else ():
         _tell_of_earlier(journal, pool, earlier)
     return book.recall(pool, observed, partial(work.inventory.mark, pool))
 

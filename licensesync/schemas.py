@@ -154,14 +154,28 @@ def _pool() -> Schema:
         account=_described(pools.ACCOUNT, "The account as ThingSpace shows it; leading zeros stay."),
         mode=_described(pools.MODE, "add-only; managed: removes managed devices; full: removes all not desired."),
         removals=removals,
-        reading=_mapping("When a reading counts as whole.", tolerance=tolerance),
+        reading=_mapping(
+            "When a reading counts as whole, and for how long it may do.",
+            tolerance=tolerance,
+            reread=_described(
+                pools.REREAD,
+                "Up to this age serve takes the last whole reading of a fota pool where no count and no inventory has "
+                "changed; each run reads whole if not set.",
+            ),
+        ),
         sku=_described(pools.SKU, "The SKU of a sim-secure pool."),
         revocable=_described(
             values.FLAG, "Whether licenses of a SKU that Verizon does not document can be taken back."
         ),
         others=_described(pools.COUNT, "Licenses of this SKU that are assigned by others."),
     )
-    sim_secure = {"required": ["sku"], "properties": {"mode": {"enum": [Mode.ADD_ONLY, Mode.MANAGED]}}}
+    sim_secure = {
+        "required": ["sku"],
+        "properties": {
+            "mode": {"enum": [Mode.ADD_ONLY, Mode.MANAGED]},
+            "reading": {"properties": {"reread": False}},
+        },
+    }
     is_sim_secure = {"properties": {"product": {"const": Product.SIM_SECURE}}, "required": ["product"]}
     return {
         **pool,

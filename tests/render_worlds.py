@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 from hypothesis import HealthCheck, settings
@@ -38,6 +39,13 @@ FOTA = Pool("fota", Product.FOTA, "0642233522-00001", Mode.FULL)
 SIM = Pool("sim", Product.SIM_SECURE, "0642233522-00001", Mode.MANAGED, sku="SIMSec-IoT")
 INVENTORY = InventoryInfo(devices=1234, digest=f"sha256:{'ab' * 32}", commit="c0ffee" * 6, dirty=False)
 REFUSAL = Refusal(Rule.PERCENT, 10, 99, 400, "3f9ac1d25be07a44" + "0" * 48, "approve it in the inventory")
+RESTING = Plan(
+    replace(FOTA, reread=timedelta(hours=6)),
+    Capacity(9000, 998),
+    held=(Held(Action(Verb.REMOVE, DeviceId("990000000000009")), HeldReason.PROTECTED),),
+    kept=997,
+    rests_on=NOW - timedelta(hours=2, minutes=30),
+)
 HOSTILE = (
     "\033[31mred\033[0m",
     "\x9b31m\x85\u2028\u202e",
@@ -129,12 +137,13 @@ plans = st.builds(
     foreign=st.integers(0, 10**6),
     refusal=st.none() | refusals,
 )
+resting = st.builds(lambda plan, at: replace(plan, actions=(), refusal=None, rests_on=at), plans, times)
 unread = st.builds(Unread, pools, st.sampled_from([Reading.PARTIAL, Reading.UNREAD]), texts)
 run_plans = st.builds(
     RunPlan,
     st.builds(InventoryInfo, st.integers(0, 10**6), st.just(INVENTORY.digest), st.none() | st.text(), st.booleans()),
     times,
-    st.lists(plans | unread, max_size=4).map(tuple),
+    st.lists(plans | resting | unread, max_size=4).map(tuple),
 )
 outcomes = st.builds(
     Outcome,

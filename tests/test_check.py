@@ -26,6 +26,10 @@ CONFIG = Path(__file__).parents[1] / "config"
 GOOD, BAD = "990003425730534", "990003425730535"
 ICCID = "89148000001234567890"
 SETTINGS = "inventory: inventory.yaml\npools: {fota: {product: fota, account: 0642233522-00001, mode: full}}\n"
+SIM_SECURE = (
+    "inventory: inventory.yaml\npools: {{sim: {{product: sim-secure, account: 1234-1, sku: SIMSec-IoT, mode: managed, "
+    "reading: {{{}}}}}}}\n"
+)
 GROUP = "groups: [{{name: g, licenses: [fota], devices: [{}]}}]\n"
 HINT = "compare the IMEI with the device"
 
@@ -263,7 +267,7 @@ keep: 400d
 schedule: {every: 15m, jitter: 0s}
 listen: 'off'
 pools:
-  f: {product: fota, account: 12345-1, mode: full, removals: {count: 1, percent: 1, per_day: 1}, reading: {tolerance: 1}}
+  f: {product: fota, account: 12345-1, mode: full, removals: {count: 1, percent: 1, per_day: 1}, reading: {tolerance: 1, reread: 6h}}
   s: {product: sim-secure, account: 12345-1, mode: managed, sku: x, revocable: true, others: 1}
 callbacks: {listen: '0.0.0.0:9001', public_url: 'https://a/b', register: true, timeout: 30m, take_over: true, tls: {certificate: c, key: k}, sources: [10.0.0.1], trusted_proxies: [10.0.0.0/8]}
 notifications: {webhook: 'https://a', format: slack, repeat: 1d, unreadable_after: 1}
@@ -307,6 +311,10 @@ def test_what_uses_every_key_of_the_schemas_passes_the_check(tmp_path: Path) -> 
         (SETTINGS.replace("full", "all"), False),
         (SETTINGS.replace("mode: full", "mode: full, sku: x"), False),
         (SETTINGS.replace("product: fota", "product: sim-secure, sku: x"), False),
+        (SETTINGS.replace("mode: full", "mode: full, reading: {reread: 6h}"), True),
+        (SETTINGS.replace("mode: full", "mode: full, reading: {reread: 6}"), False),
+        (SIM_SECURE.format("tolerance: 1"), True),
+        (SIM_SECURE.format("reread: 6h"), False),
         (SETTINGS + "schedule: {every: 5m, cron: '* * * * *'}", False),
         ("inventory: i\npools: {}", False),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -86,6 +87,7 @@ def test_a_plan_is_the_document_of_the_contract() -> None:
                     "verdict": "changes",
                     "reading": "whole",
                     "problem": None,
+                    "rests_on": None,
                     "capacity": {"total": 9000, "assigned": 998, "free": 8002},
                     "forecast": {"assigned": 998, "free": 8002, "waiting": 1},
                     "counts": {"assign": 1, "remove": 1, "held": 1, "kept": 990, "foreign": 4},
@@ -127,6 +129,7 @@ def test_an_unread_pool_has_a_problem_and_no_numbers() -> None:
             "verdict": "unread",
             "reading": "partial",
             "problem": "page 3 failed",
+            "rests_on": None,
             "capacity": None,
             "forecast": None,
             "counts": {"assign": 0, "remove": 0, "held": 0, "kept": 0, "foreign": 0},
@@ -135,6 +138,23 @@ def test_an_unread_pool_has_a_problem_and_no_numbers() -> None:
             "refusal": None,
         },
     )
+
+
+def test_a_pool_that_was_not_read_anew_names_the_older_reading_and_has_the_same_hash() -> None:
+    resting = plan(worlds.run_plan(worlds.RESTING))
+    assert resting["pools"][0]["rests_on"] == "2026-11-22T12:30:00Z"
+    assert (resting["pools"][0]["reading"], resting["verdict"]) == ("whole", "in-step")
+    assert resting["hash"] == plan(worlds.run_plan(replace(worlds.RESTING, rests_on=None)))["hash"]
+    PLAN_IS_VALID.validate(resting)
+
+    reported = report(worlds.run_report(PoolReport(worlds.RESTING)))
+    assert reported["pools"][0]["rests_on"] == "2026-11-22T12:30:00Z"
+    REPORT_IS_VALID.validate(reported)
+
+
+def test_there_is_no_plan_that_acts_on_the_strength_of_an_older_reading() -> None:
+    with pytest.raises(ValueError, match="nothing is asked for"):
+        replace(worlds.RESTING, actions=(worlds.remove(7),))
 
 
 def test_a_report_is_the_document_of_the_contract() -> None:

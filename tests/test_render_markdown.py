@@ -65,6 +65,11 @@ def cells(written: str) -> list[str]:
     return ["".join(child.content for child in cell.children or []).replace(NO_WIDTH, "") for cell in inside]
 
 
+def test_a_pool_that_was_not_read_anew_says_on_which_reading_it_rests() -> None:
+    sentence = "rests on the whole reading of 2026-11-22 12:30 UTC (reread: 6h); counts are unchanged since"
+    assert sentence in comment(worlds.RESTING).splitlines()
+
+
 def test_a_comment_starts_with_verdict_counts_and_hash() -> None:
     run_plan = worlds.run_plan(fota(worlds.remove(7), worlds.assign(1)))
     assert (

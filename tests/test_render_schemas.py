@@ -105,6 +105,15 @@ SPOILED_PLANS: dict[str, Callable[[Any], object]] = {
     "an unread pool without a problem": lambda plan: plan["pools"][1].update(problem=None),
     "an unread pool with actions": lambda plan: plan["pools"][1].update(actions=plan["pools"][0]["actions"]),
     "an unread pool in step": lambda plan: plan["pools"][1].update(verdict="in-step"),
+    "a pool with actions that rests on an older reading": lambda plan: plan["pools"][0].update(
+        rests_on="2026-11-22T12:30:00Z", refusal=None
+    ),
+    "a refusal that rests on an older reading": lambda plan: plan["pools"][0].update(
+        rests_on="2026-11-22T12:30:00Z", actions=[]
+    ),
+    "an unread pool that rests on an older reading": lambda plan: plan["pools"][1].update(
+        rests_on="2026-11-22T12:30:00Z"
+    ),
     "a negative count": lambda plan: plan["pools"][0]["counts"].update(kept=-1),
     "an unknown reason": lambda plan: plan["pools"][0]["held"][0].update(reason="because"),
     "a place without a column": lambda plan: plan["pools"][0]["actions"][0].update(place="a.yaml:1"),

@@ -38,6 +38,8 @@ from licensesync.model import (
 )
 from licensesync.render import text as render
 from licensesync.render.listings import WHY_HELD
+from licensesync.render.words import span
+from licensesync.values import duration
 
 COLOUR = re.compile(r"\033\[[0-9;]+m")
 widths = st.integers(0, 200)
@@ -53,6 +55,18 @@ def plan(*pools: Plan | Unread, width: int = 80) -> list[str]:
 
 def report(*pools: PoolReport, exit_code: int = 0) -> list[str]:
     return render.report(worlds.run_report(*pools), exit_code).splitlines()
+
+
+def test_a_pool_that_was_not_read_anew_says_on_which_reading_it_rests() -> None:
+    sentence = "  rests on the whole reading of 2026-11-22 12:30 UTC (reread: 6h); counts are unchanged since"
+    assert sentence in plan(worlds.RESTING, width=120)
+    assert sentence in render.report(worlds.run_report(PoolReport(worlds.RESTING)), 0, width=120).splitlines()
+    assert "rests on" not in "".join(plan(replace(worlds.RESTING, rests_on=None)))
+
+
+@pytest.mark.parametrize("written", ["45s", "90m", "36h", "2d", "3601s"])
+def test_a_duration_is_told_as_settings_have_it(written: str) -> None:
+    assert span(duration(written)) == written
 
 
 def test_a_plan_says_for_each_pool_what_would_be_done_and_ends_with_verdict_and_hash() -> None:

@@ -131,7 +131,7 @@ pools:
     account: 0012345678-00001
     mode: add-only
     removals: {count: 0, percent: 2.5, per_day: 7}
-    reading: {tolerance: 3}
+    reading: {tolerance: 3, reread: 36h}
   life: {product: sim-secure, account: 12345, sku: SIMSec-IoT-Lt, mode: add-only, others: 4}
 """
     read = loaded(tmp_path, written)
@@ -154,7 +154,9 @@ pools:
     assert read.callbacks == Callbacks("https://cb.example.com", Address("::1", 9001), False, timedelta(hours=1))
     assert [str(address) for address in (read.callbacks.listen, ADDRESS_BY_NAME)] == ["[::1]:9001", "localhost:1"]
     assert read.pools == {
-        "a-b_c.1": Pool("a-b_c.1", Product.FOTA, "0012345678-00001", Mode.ADD_ONLY, Limits(0, 2.5, 7), 3),
+        "a-b_c.1": Pool(
+            "a-b_c.1", Product.FOTA, "0012345678-00001", Mode.ADD_ONLY, Limits(0, 2.5, 7), 3, reread=timedelta(hours=36)
+        ),
         "life": Pool(
             "life", Product.SIM_SECURE, "12345", Mode.ADD_ONLY, sku="SIMSec-IoT-Lt", others=4, irrevocable=True
         ),
@@ -272,7 +274,18 @@ def test_plain_http_is_accepted_for_loopback(tmp_path: Path, url: str) -> None:
             "unknown key 'perday'; write one of count, percent, per_day",
         ),
         (f"{FOTA[7:-1]}, reading: {{tolerance: x}}", "3:82", "tolerance 'x' is not a whole number"),
-        (f"{FOTA[7:-1]}, reading: {{tolerence: 1}}", "3:71", "unknown key 'tolerence'; write one of tolerance (did"),
+        (
+            f"{FOTA[7:-1]}, reading: {{tolerence: 1}}",
+            "3:71",
+            "unknown key 'tolerence'; write one of tolerance, reread (did",
+        ),
+        (f"{FOTA[7:-1]}, reading: {{reread: 6}}", "3:79", "reread '6' is not a duration; write a duration such as"),
+        (f"{FOTA[7:-1]}, reading: {{reread: 0h}}", "3:79", "reread '0h' is out of range"),
+        (
+            "product: sim-secure, account: 12345-1, sku: SIMSec-IoT, mode: managed, reading: {tolerance: 1,reread: 6h}",
+            "3:101",
+            "reread is only for pools of fota: to read one of sim-secure is one request anyhow; remove it",
+        ),
         (f"{FOTA[7:-1]}, accounts: 1", "3:61", "unknown key 'accounts'"),
         ("product: sim-secure, account: 12345-1, mode: managed", "3:6", "pool 'p' has no sku; add sku: the SKU as"),
         (

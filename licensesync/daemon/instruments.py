@@ -73,7 +73,9 @@ class OfPools:
         )
         self.refusals = rack.counter("refusals", "Plans whose removals the guard refused, by rule.", "pool", "rule")
         self.refused = rack.gauge("refused", "1 while the guard refuses the pool's removals, else 0.", "pool")
-        self.readings = rack.counter("readings", "Readings of the pool: whole, partial, unread.", "pool", "reading")
+        self.readings = rack.counter(
+            "readings", "Readings of the pool: whole, partial, unread; a quiet run makes none.", "pool", "reading"
+        )
         self.failures = rack.gauge("pool_failures", "Runs in a row that could not read the pool whole.", "pool")
         self.next_attempt = rack.gauge(
             "pool_next_attempt_timestamp_seconds",
@@ -82,7 +84,7 @@ class OfPools:
         )
         self.last_success = rack.gauge(
             "last_success_timestamp_seconds",
-            "When a run last read the pool whole and ended with nothing rejected, failed or unknown; "
+            "When a run last read the pool whole, or was quiet, and ended with nothing rejected, failed or unknown; "
             "0 if none has since the start.",
             "pool",
         )

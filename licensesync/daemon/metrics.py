@@ -89,7 +89,7 @@ class Metrics:
         self._runs.in_progress.set(1)
 
     def planned(self, planned: Plan | Unread) -> None:
-        """A pool was read and planned for, or could not be read whole: then its last figures stay."""
+        """A pool was planned for, or could not be read whole: then its last figures stay."""
         pool = planned.pool.name
         if pool not in self._known:
             return
@@ -97,7 +97,8 @@ class Metrics:
             self._pools.readings.labels(pool, planned.reading).inc()
             self._pools.failures.labels(pool).inc()
             return
-        self._pools.readings.labels(pool, Reading.WHOLE).inc()
+        if planned.rests_on is None:
+            self._pools.readings.labels(pool, Reading.WHOLE).inc()
         self._pools.failures.labels(pool).set(0)
         self._pools.refused.labels(pool).set(planned.refusal is not None)
         if planned.refusal:

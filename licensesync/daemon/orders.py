@@ -138,7 +138,7 @@ class Orders:
     async def _take(self, sighting: Sighting) -> None:
         """All of it as it was at one moment; what changed while it was read is read again."""
         for _ in range(MOST_WAITS):
-            reading = await asyncio.to_thread(sighting.read, self._environ)
+            reading = await asyncio.to_thread(sighting.read, self._environ, self._in_force)
             self._opened = reading.trace.opened.keys()
             if isinstance(reading.work, LicenseSyncError):
                 await self._patience()

@@ -24,6 +24,7 @@ from licensesync.errors import IncompleteObservation, LicenseSyncError, Locked
 from licensesync.ledger import database
 from licensesync.ledger.presence import exists
 from licensesync.model import Pool, Reading, Report, Unread
+from licensesync.readings import Readings
 from licensesync.reconcile import LicenseService
 from licensesync.thingspace.client import Client
 from licensesync.thingspace.sim_secure import Gate
@@ -75,6 +76,7 @@ class Rounds:
         self._services: Mapping[str, LicenseService] = {}
         self._services_for: object = None
         self._client_for: object = None
+        self._readings = Readings()
         self._writer: Any = None
         self._run: asyncio.Task[Report] | None = None
         self._sends = False
@@ -85,6 +87,10 @@ class Rounds:
     def forget_services(self) -> None:
         """The next run makes them anew."""
         self._services_for = None
+
+    def clock_was_set(self) -> None:
+        """Nobody knows how old a reading is: the next run reads every pool whole."""
+        self._readings.forget()
 
     def cut(self) -> None:
         """Ends a run at once, in the middle of a batch if need be."""
@@ -192,7 +198,8 @@ class Rounds:
             sight, devices = Sight(self._course, self._pulse, self._show), work.settings.logs.devices
             journal = ServiceJournal(sight, self._metrics, run=book.run, devices=devices)
             journal.started(work.info)
-            run_plan = await running.planned(work, services, book, composition.policy(work), journal)
+            policy = composition.policy(work)
+            run_plan = await running.planned(work, services, book, policy, journal, readings=self._readings)
             self._sends = True
             report = await running.carried_out(work, run_plan, services, book, stop=self.stop, journal=journal)
             report = running.recorded(work, book, report, journal)
@@ -221,4 +228,5 @@ class Rounds:
             gated = self.gated_by(self._writer)
             self._services = composition.services(pools, self._writer, work.settings, gated)
             self._services_for = (thingspace, pools)
+            self._readings.forget()  # they may be of another service
         return self._services

@@ -305,6 +305,7 @@ class Service:
     async def _clock_was_set(self, step: timedelta) -> None:
         self._log.warning("clock.set", seconds=round(step.total_seconds()))
         self._board.clock_was_set(step)
+        self.rounds.clock_was_set()
         self._notifier.clock_was_set()
         await self._keep()
         self._due.set()

@@ -62,24 +62,30 @@ class Sighting:
     origin: Origin
     trace: Trace
 
-    def read(self, environ: Mapping[str, str]) -> Reading:
-        """All of it, read."""
+    def read(self, environ: Mapping[str, str], before: Pass | None = None) -> Reading:
+        """All of it, read; an inventory that is as it was `before` is not parsed again."""
         opened: dict[Path, Mark] = {}
         try:
-            return Reading(self._read(environ, opened), replace(self.trace, opened=opened))
+            return Reading(self._read(environ, before, opened), replace(self.trace, opened=opened))
         except LicenseSyncError as error:
             return Reading(error, replace(self.trace, opened=opened))
         except OSError as error:
             return Reading(_unseen(error), replace(self.trace, opened=opened))
 
-    def _read(self, environ: Mapping[str, str], opened: dict[Path, Mark]) -> Pass:
+    def _read(self, environ: Mapping[str, str], before: Pass | None, opened: dict[Path, Mark]) -> Pass:
         found, source = self.origin, self.settings.inventory
         if isinstance(source, LocalSource):
             folder = _local(self.settings, source).folder
             found = replace(found, files=lambda: _Noted(self.origin.files(), folder, opened))
-        loaded = found.load(self.settings.pools)
+        known = before.inventory if before and self._parses_like(before.settings) else None
+        loaded = found.load(self.settings.pools, known)
         pools = tuple(self.settings.pools.values())
         return Pass(self.settings, pools, loaded, loaded.info, credentials(environ))
+
+    def _parses_like(self, before: Settings) -> bool:
+        """Whether the same files mean the same: for these pools, and with the places that problems name."""
+        pools, folder = list(self.settings.pools.items()), self.settings.folder
+        return (pools, self.settings.inventory, folder) == (list(before.pools.items()), before.inventory, before.folder)
 
 
 def written(file: Path) -> Written:

@@ -166,7 +166,7 @@ class Book:
             yield
 
     def _pool_run(self, planned: Plan | Unread) -> int:
-        capacity = planned.capacity if isinstance(planned, Plan) else None
+        capacity, rests_on = (planned.capacity, planned.rests_on) if isinstance(planned, Plan) else (None, None)
         begun = self.connection.execute(
             insert(pool_runs)
             .values(
@@ -175,7 +175,7 @@ class Book:
                 licenses=planned.pool.licenses,
                 mode=planned.pool.mode,
                 reading=Reading.WHOLE if isinstance(planned, Plan) else planned.reading,
-                read_at=self.now(),
+                read_at=rests_on or self.now(),
                 total=capacity and capacity.total,
                 assigned=capacity and capacity.assigned,
                 free=capacity and capacity.free,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Self
 
 import msgspec
@@ -67,7 +67,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """The licenses of one product in one account (for SIM-Secure: of one SKU), and how they are reconciled."""
+    """The licenses of one product in one account (for SIM-Secure: of one SKU), and how they are reconciled.
+
+    `reread` is the age up to which an older whole reading will do where nothing has changed; None: it never will.
+    """
 
     name: str
     product: Product
@@ -78,6 +81,7 @@ class Pool:
     sku: str | None = None
     others: int = 0
     irrevocable: bool = False
+    reread: timedelta | None = None
 
     @property
     def licenses(self) -> str:
@@ -152,15 +156,16 @@ class Capacity:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """Who holds a license of a pool, by one whole reading.
+    """Who holds a license of a pool, by one whole reading: one of this run, unless it rests on an older one.
 
-    Of the `doubtful` it cannot tell: something was asked for them and nobody knows yet what became of it. Those of them
-    that held a license before are among the holders.
+    `rests_on` is when that one was made. Of the `doubtful` it cannot tell: something was asked for them and nobody
+    knows yet what became of it. Those of them that held a license before are among the holders.
     """
 
     holders: AbstractSet[DeviceId]
     capacity: Capacity
     doubtful: AbstractSet[DeviceId] = frozenset()
+    rests_on: datetime | None = None
 
     def holds(self, device: DeviceId) -> bool | None:
         """Whether a device holds a license; None where that is not known."""

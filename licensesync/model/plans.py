@@ -82,6 +82,8 @@ class Plan:
 
     `promised` licenses belong to open requests, whether the service counts them as assigned yet or not. Whether the
     `doubtful` devices hold a license is what these requests decide.
+
+    A plan that `rests_on` an older reading, made at that time, asks for nothing: there is none with an action.
     """
 
     pool: Pool
@@ -95,6 +97,11 @@ class Plan:
     doubtful: AbstractSet[DeviceId] = frozenset()
     refusal: Refusal | None = None
     permit: Permit | None = None
+    rests_on: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if self.rests_on and self.actions:
+            raise ValueError("nothing is asked for on the strength of an older reading")
 
     def of(self, verb: Verb) -> tuple[Action, ...]:
         """The actions of one verb, in the order in which they are asked for."""

@@ -172,6 +172,10 @@ def _pool(verdict: type[StrEnum], counts: Schema, more: Mapping[str, Schema]) ->
             "description": "why the pool was not read whole, or what else went wrong with it",
             **_or_null(_TEXT),
         },
+        "rests_on": {
+            "description": "when the older whole reading was made, if it was not read anew",
+            **_or_null(_TIME),
+        },
         "capacity": _or_null(_counts(*CAPACITY)),
         "forecast": _or_null(_object({"assigned": {"type": "integer"}, "free": _COUNT, "waiting": _COUNT})),
         "counts": counts,
@@ -180,7 +184,8 @@ def _pool(verdict: type[StrEnum], counts: Schema, more: Mapping[str, Schema]) ->
         "refusal": _or_null(_refusal()),
     }
     problem = _NULL if verdict is PlanVerdict else _or_null(_TEXT)
-    return {**_object({**fields, **more}), **_only_whole_pools_are_planned(problem)}
+    kinds = [_only_whole_pools_are_planned(problem), _only_plans_without_actions_rest()]
+    return {**_object({**fields, **more}), "allOf": kinds}
 
 
 def _only_whole_pools_are_planned(problem: Schema) -> Schema:
@@ -198,6 +203,7 @@ def _only_whole_pools_are_planned(problem: Schema) -> Schema:
         "else": {
             "properties": {
                 "problem": _TEXT,
+                "rests_on": _NULL,
                 "capacity": _NULL,
                 "forecast": _NULL,
                 "verdict": {"const": PlanVerdict.UNREAD.value},
@@ -206,6 +212,12 @@ def _only_whole_pools_are_planned(problem: Schema) -> Schema:
             }
         },
     }
+
+
+def _only_plans_without_actions_rest() -> Schema:
+    """Nothing is ever sent on the strength of an older reading."""
+    resting: Schema = {"properties": {"rests_on": {"type": "string"}}, "required": ["rests_on"]}
+    return {"if": resting, "then": {"properties": {"actions": {"maxItems": 0}, "refusal": _NULL}}}
 
 
 def _action() -> Schema:

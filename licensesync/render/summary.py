@@ -19,7 +19,7 @@ from licensesync.model import (
     Verb,
 )
 from licensesync.render.counts import as_configured, plan_counts
-from licensesync.render.words import counted
+from licensesync.render.words import counted, moment, span
 
 GROUPS_SHOWN = 5
 HOW_TO_SEE_ALL = "--format json and --out FILE show all"
@@ -57,8 +57,15 @@ def refusal(refusal: Refusal) -> list[str]:
 
 
 def remarks(plan: Plan) -> list[str]:
-    """What else is worth a sentence: why removals pass that the guard would refuse, and who waits for a license."""
-    return [*_permitted(plan), *_waiting(plan)]
+    """What else is worth a sentence: an older reading, why removals pass that the guard would refuse, who waits."""
+    return [*_rested(plan), *_permitted(plan), *_waiting(plan)]
+
+
+def _rested(plan: Plan) -> list[str]:
+    if plan.rests_on is None:
+        return []
+    reread = f" (reread: {span(plan.pool.reread)})" if plan.pool.reread else ""
+    return [f"rests on the whole reading of {moment(plan.rests_on)}{reread}; counts are unchanged since"]
 
 
 def _permitted(plan: Plan) -> list[str]:

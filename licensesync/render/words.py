@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 
 def clean(text: str) -> str:
@@ -25,3 +25,13 @@ def moment(when: datetime) -> str:
 def stamp(when: datetime) -> str:
     """The same where it is said elsewhere that it is UTC."""
     return f"{when.astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
+def span(length: timedelta) -> str:
+    """A duration as it is written in settings, in the largest unit that has it whole."""
+    seconds = int(length.total_seconds())
+    number, unit = next((seconds // size, unit) for size, unit in _UNITS if seconds % size == 0)
+    return f"{number}{unit}"
+
+
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
