@@ -7,14 +7,18 @@ folder, environment, streams, signals, exit), but it did not come by `exec`: `te
 from __future__ import annotations
 
 import atexit
+import fcntl
 import gc
 import importlib
+import io
 import json
 import os
 import pkgutil
+import resource
 import runpy
 import socket
 import sys
+import termios
 import threading
 import time
 from contextlib import suppress
@@ -73,6 +77,7 @@ def _keep(*files: int) -> None:
 
 
 def _become(order: dict[str, Any]) -> None:
+    _bind(order)
     os.chdir(order["folder"])
     os.environ.clear()
     os.environ.update(order["environ"])
@@ -84,6 +89,19 @@ def _become(order: dict[str, Any]) -> None:
         if isinstance(end.code, int | None):
             _leave(end.code or 0)
         raise
+
+
+def _bind(order: dict[str, Any]) -> None:
+    """Take the limits, or the terminal, that the order names."""
+    if order.get("umask") is not None:
+        os.umask(order["umask"])
+    if order.get("largest_file") is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (order["largest_file"], resource.RLIM_INFINITY))
+    if order.get("terminal"):
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=os.isatty(1))  # as Python does at its start
 
 
 def _leave(code: int) -> None:
