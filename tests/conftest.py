@@ -18,7 +18,6 @@ from hypothesis import settings
 
 from licensesync import programs
 
-settings.register_profile("few", max_examples=15, derandomize=True)  # the same few at each time: for measuring coverage
 settings.register_profile("usual", max_examples=20)
 settings.register_profile("thorough", max_examples=400)
 settings.load_profile("usual")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import warm
-from warm import Program
+from warm import Copy, Program
 
 from licensesync.simulator.imeis import imei_of
 from licensesync.simulator.server import Simulator, SimulatorOptions, running
@@ -104,6 +104,16 @@ class Fleet:
     async def start(self, *arguments: str, environ: Mapping[str, str] | None = None) -> Program:
         """Start `licensesync` and leave it running."""
         return await warm.start(arguments, self.folder, {**clean_environ(), **CREDENTIALS, **(environ or {})})
+
+    async def start_bound(self, *arguments: str, umask: int | None = None, largest_file: int | None = None) -> Program:
+        """Start `licensesync` with another umask, or where no file may grow beyond so many bytes, as on a full disk."""
+        environ = {**clean_environ(), **CREDENTIALS}
+        return await warm.start(arguments, self.folder, environ, umask=umask, largest_file=largest_file)
+
+    async def start_on(self, terminal: int, *arguments: str) -> Copy:
+        """Start `licensesync` on this terminal, which is its own."""
+        environ = {**clean_environ(), **CREDENTIALS, "TERM": "xterm"}
+        return await warm.start_on(terminal, arguments, self.folder, environ)
 
 
 def clean_environ() -> dict[str, str]:

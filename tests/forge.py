@@ -6,14 +6,20 @@ folder, environment, streams, signals, exit), but it did not come by `exec`: `te
 
 from __future__ import annotations
 
+import atexit
+import fcntl
 import gc
 import importlib
+import io
 import json
 import os
 import pkgutil
+import resource
 import runpy
 import socket
 import sys
+import termios
+import threading
 import time
 from contextlib import suppress
 from typing import Any
@@ -71,12 +77,44 @@ def _keep(*files: int) -> None:
 
 
 def _become(order: dict[str, Any]) -> None:
+    _bind(order)
     os.chdir(order["folder"])
     os.environ.clear()
     os.environ.update(order["environ"])
     time.tzset()
     sys.argv[1:] = order["arguments"]
-    runpy.run_module("licensesync", run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module("licensesync", run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        if isinstance(end.code, int | None):
+            _leave(end.code or 0)
+        raise
+
+
+def _bind(order: dict[str, Any]) -> None:
+    """Take the limits, or the terminal, that the order names."""
+    if order.get("umask") is not None:
+        os.umask(order["umask"])
+    if order.get("largest_file") is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (order["largest_file"], resource.RLIM_INFINITY))
+    if order.get("terminal"):
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=os.isatty(1))  # as Python does at its start
+
+
+def _leave(code: int) -> None:
+    """End as Python does, but do not take all modules apart: that is half of what a short command costs.
+
+    What is garbage by now is still collected, so that a file or connection that nobody closed is complained of.
+    """
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads, as Python does first
+    atexit._run_exitfuncs()
+    gc.collect()
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        stream.flush()  # where this fails, Python ends in its own way, and says so
+    os._exit(code)
 
 
 if __name__ == "__main__":

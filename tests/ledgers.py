@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
-import resource
 import sqlite3
 import stat
 import sys
@@ -53,9 +52,9 @@ async def run(fleet: Fleet, *arguments: str, before: Before) -> Ended:
     return await ended(await started(fleet, *arguments, before=before))
 
 
-def no_file_above(size: int) -> Before:
-    """No file may grow beyond so many bytes, as if the disk were full then."""
-    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+async def run_without_room(fleet: Fleet, *arguments: str, above: int) -> Ended:
+    """Run `licensesync` to its end; no file may grow beyond so many bytes, as if the disk were full then."""
+    return await ended(await fleet.start_bound(*arguments, largest_file=above))
 
 
 def without_privilege() -> None:

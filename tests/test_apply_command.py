@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import csv
-import fcntl
 import json
 import os
 import pty
 import re
 import signal
 import sys
-import termios
 from pathlib import Path
 
 import pytest
@@ -294,20 +292,7 @@ async def test_no_secret_is_in_any_output(tmp_path: Path) -> None:
 async def _on_terminal(fleet: Fleet, answer: bytes, *arguments: str) -> Ended:
     """Run on a pseudo-terminal, and answer the first question."""
     main, side = pty.openpty()
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "licensesync",
-        *arguments,
-        cwd=fleet.folder,
-        env={**clean_environ(), **CREDENTIALS, "TERM": "xterm"},
-        stdin=side,
-        stdout=side,
-        stderr=side,
-        start_new_session=True,
-        preexec_fn=_take_terminal,
-    )
-    os.close(side)
+    process = await fleet.start_on(side, *arguments)
     said = bytearray()
     answering: asyncio.Task[None] | None = None
     while True:
@@ -329,10 +314,6 @@ async def _type(terminal: int, answer: bytes) -> None:
     while True:
         os.write(terminal, answer)
         await asyncio.sleep(5)
-
-
-def _take_terminal() -> None:
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def _flow(devices: list[str]) -> str:

@@ -24,10 +24,9 @@ from ledgers import (
     keep_in,
     listing,
     mode_of,
-    no_file_above,
     query,
     run,
-    started,
+    run_without_room,
     without_privilege,
 )
 from msgspec import structs
@@ -267,8 +266,8 @@ async def test_a_ledger_that_another_program_keeps_to_itself_stops_even_a_plan(t
 @pytest.mark.parametrize("room", [0, 16, 4096, 20_000, 100_000])
 async def test_a_disk_without_room_for_a_ledger_stops_a_run_before_it_writes(tmp_path: Path, room: int) -> None:
     async with _fleet(tmp_path) as fleet:
-        planned = await run(fleet, *PLAN, before=no_file_above(room))
-        applied = await run(fleet, *APPLY, before=no_file_above(room))
+        planned = await run_without_room(fleet, *PLAN, above=room)
+        applied = await run_without_room(fleet, *APPLY, above=room)
         _assert_told(applied, tmp_path / "licensesync.db")
         assert "make room" in applied.err or "disk is full" in applied.err
         assert (fleet.writes(), planned.code) == (0, 0)
@@ -280,7 +279,7 @@ async def test_a_disk_without_room_for_this_run_stops_it_before_it_writes(tmp_pa
     async with _fleet(tmp_path, written) as fleet:
         ledger = tmp_path / "licensesync.db"
         before = content(ledger)
-        end = await run(fleet, *APPLY, before=no_file_above(4096))
+        end = await run_without_room(fleet, *APPLY, above=4096)
         _assert_told(end, ledger, "disk is full")
         assert (fleet.writes(), content(ledger)) == (0, before)
 
@@ -344,7 +343,7 @@ async def test_a_ledger_that_cannot_grow_in_mid_run_stops_the_run_and_the_next_o
 ) -> None:
     async with _long_run(tmp_path) as fleet:
         ledger = tmp_path / "licensesync.db"
-        end = await run(fleet, *APPLY, "--format", "json", before=no_file_above(room))
+        end = await run_without_room(fleet, *APPLY, "--format", "json", above=room)
         _assert_stopped_for_want_of_room(fleet, end, ledger)
         await _assert_next_run_settles_the_rest(fleet, ledger)
 
@@ -438,7 +437,7 @@ async def test_only_its_owner_may_read_a_ledger_and_what_is_beside_it(tmp_path: 
         fleet.inventory(imeis(0, 2))
         ledger = keep_in(fleet, "state/ledger.db")
         ledger.parent.mkdir()
-        process = await started(fleet, *APPLY, before=lambda: os.umask(umask))
+        process = await fleet.start_bound(*APPLY, umask=umask)
         while not fleet.holders:
             await asyncio.sleep(0.01)
         meanwhile = {path.name: mode_of(path) for path in ledger.parent.iterdir()}

@@ -9,7 +9,6 @@ import os
 import pty
 import re
 import socket
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,9 +16,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from fleets import CREDENTIALS, Fleet, clean_environ, fleet_of, imeis, some_of
-from ledgers import content, ended, mode_of, query, started
-from warm import PRINTED, Program
+from fleets import Fleet, fleet_of, imeis, some_of
+from ledgers import content, ended, mode_of, query
+from warm import PRINTED, Copy, Program
 
 from licensesync.errors import Locked
 from licensesync.ledger import lock
@@ -151,7 +150,7 @@ async def test_a_ledger_has_one_lock_by_whatever_path_it_is_named(tmp_path: Path
 async def test_only_its_owner_may_read_the_lock(tmp_path: Path) -> None:
     async with fleet_of(tmp_path) as fleet:
         fleet.inventory(imeis(1, 5))
-        end = await ended(await started(fleet, *APPLY, before=lambda: os.umask(0)))
+        end = await ended(await fleet.start_bound(*APPLY, umask=0))
         assert (end.code, mode_of(tmp_path / "licensesync.db.lock")) == (0, 0o600)
 
 
@@ -188,7 +187,7 @@ async def test_a_question_that_waits_for_its_answer_holds_the_lock(tmp_path: Pat
 class OnTerminal:
     """A process on a terminal of its own."""
 
-    process: asyncio.subprocess.Process
+    process: Copy
     terminal: int
 
     @property
@@ -221,17 +220,5 @@ class OnTerminal:
 async def _on_terminal(fleet: Fleet, *arguments: str) -> tuple[OnTerminal, str]:
     """A process on a terminal, and what it has said when it asks or has ended."""
     main, side = pty.openpty()
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "licensesync",
-        *arguments,
-        cwd=fleet.folder,
-        env={**clean_environ(), **CREDENTIALS, "TERM": "xterm"},
-        stdin=side,
-        stdout=side,
-        stderr=side,
-    )
-    os.close(side)
-    started = OnTerminal(process, main)
+    started = OnTerminal(await fleet.start_on(side, *arguments), main)
     return started, await started.heard()

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import warm
 from fleets import CREDENTIALS, clean_environ
 from jsonschema import Draft202012Validator
 
@@ -18,17 +19,7 @@ README = (ROOT / "README.md").read_text()
 
 
 async def licensesync(*arguments: str, cwd: Path = ROOT) -> tuple[int, str, str]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "licensesync",
-        *arguments,
-        cwd=cwd,
-        env={**clean_environ(), **CREDENTIALS},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+    process = await warm.start(arguments, cwd, {**clean_environ(), **CREDENTIALS})
     out, err = await process.communicate()
     return process.returncode or 0, out.decode(), err.decode()
 

@@ -23,35 +23,22 @@ PRINTED: list[bytes] = []
 """What the processes of the present test have printed."""
 
 
-class Program:
-    """A running copy, with what tests use of `asyncio.subprocess.Process`."""
+class Copy:
+    """A running copy: its number, and how it ends."""
 
-    def __init__(self, stdin: asyncio.StreamWriter, readers: Sequence[Reading]) -> None:
-        self.stdin = stdin
-        self.stdout, self.stderr, self._fate = (reading.stream for reading in readers)
-        self._readers = readers
+    def __init__(self, fate: Reading) -> None:
+        self._fate = fate
         self.returncode: int | None = None
         self.pid = 0
         self._ending: asyncio.Task[int] | None = None
 
     async def begin(self) -> None:
-        self.pid = int(await self._fate.readline())
+        self.pid = int(await self._fate.stream.readline())
         self._ending = asyncio.create_task(self._end())
 
     async def wait(self) -> int:
         assert self._ending is not None
         return await asyncio.shield(self._ending)
-
-    async def communicate(self, answer: bytes = b"") -> tuple[bytes, bytes]:
-        """Give it the answer; all that it then prints until it ends."""
-        with suppress(BrokenPipeError, ConnectionResetError):
-            self.stdin.write(answer)
-            await self.stdin.drain()
-        self.stdin.close()
-        out, err = await asyncio.gather(self.stdout.read(), self.stderr.read())
-        PRINTED.extend((out, err))
-        await self.wait()
-        return out, err
 
     def send_signal(self, number: int) -> None:
         if self.returncode is None:
@@ -65,12 +52,38 @@ class Program:
         self.send_signal(signal.SIGKILL)
 
     async def _end(self) -> int:
-        self.returncode = int(await self._fate.readline())
+        self.returncode = int(await self._fate.stream.readline())
+        await self._fate.closed.wait()
+        return self.returncode
+
+
+class Program(Copy):
+    """A copy with pipes for its streams, and what tests use of `asyncio.subprocess.Process`."""
+
+    def __init__(self, stdin: asyncio.StreamWriter, out: Reading, err: Reading, fate: Reading) -> None:
+        super().__init__(fate)
+        self.stdin = stdin
+        self.stdout, self.stderr = out.stream, err.stream
+        self._readers = (out, err)
+
+    async def communicate(self, answer: bytes = b"") -> tuple[bytes, bytes]:
+        """Give it the answer; all that it then prints until it ends."""
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self.stdin.write(answer)
+            await self.stdin.drain()
+        self.stdin.close()
+        out, err = await asyncio.gather(self.stdout.read(), self.stderr.read())
+        PRINTED.extend((out, err))
+        await self.wait()
+        return out, err
+
+    async def _end(self) -> int:
+        code = await super()._end()
         self.stdin.close()
         with suppress(BrokenPipeError, ConnectionResetError):
             await self.stdin.wait_closed()
         await asyncio.gather(*(reading.closed.wait() for reading in self._readers))
-        return self.returncode
+        return code
 
 
 class Reading(asyncio.StreamReaderProtocol):
@@ -86,17 +99,41 @@ class Reading(asyncio.StreamReaderProtocol):
         self.closed.set()
 
 
-async def start(arguments: Sequence[str], folder: Path, environ: Mapping[str, str]) -> Program:
+async def start(
+    arguments: Sequence[str],
+    folder: Path,
+    environ: Mapping[str, str],
+    *,
+    umask: int | None = None,
+    largest_file: int | None = None,
+) -> Program:
     """`licensesync` with these arguments, in the folder, with this environment alone and pipes for its streams."""
     (its_in, answers), (out, its_out), (err, its_err), (fate, its_fate) = (os.pipe() for _ in range(4))
-    order = {"arguments": arguments, "folder": str(folder), "environ": dict(environ)}
-    theirs = [its_in, its_out, its_err, its_fate]
+    order = {**_order(arguments, folder, environ), "umask": umask, "largest_file": largest_file}
+    _send(order, its_in, its_out, its_err, its_fate)
+    program = Program(await _written(answers), await _read(out), await _read(err), await _read(fate))
+    await program.begin()
+    return program
+
+
+async def start_on(terminal: int, arguments: Sequence[str], folder: Path, environ: Mapping[str, str]) -> Copy:
+    """`licensesync` on this terminal, which is its own; it is closed here."""
+    fate, its_fate = os.pipe()
+    order = {**_order(arguments, folder, environ), "terminal": True}
+    _send(order, terminal, os.dup(terminal), os.dup(terminal), its_fate)
+    copy = Copy(await _read(fate))
+    await copy.begin()
+    return copy
+
+
+def _order(arguments: Sequence[str], folder: Path, environ: Mapping[str, str]) -> dict[str, object]:
+    return {"arguments": arguments, "folder": str(folder), "environ": dict(environ)}
+
+
+def _send(order: Mapping[str, object], *theirs: int) -> None:
     socket.send_fds(_forge(), [json.dumps(order).encode()], theirs)
     for file in theirs:
         os.close(file)
-    program = Program(await _written(answers), [await _read(file) for file in (out, err, fate)])
-    await program.begin()
-    return program
 
 
 @cache
