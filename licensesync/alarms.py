@@ -241,9 +241,9 @@ def _refused(plan: Plan) -> What | None:
 def _short(plan: Plan, outcomes: Sequence[Outcome]) -> What | None:
     """Devices that wait for a license, and those for which the service had none after all."""
     in_vain = sum(outcome.reason is OutcomeReason.NO_CAPACITY for outcome in outcomes)
-    if not plan.held_for(HeldReason.NO_CAPACITY) and not in_vain:
+    if not plan.number_held(HeldReason.NO_CAPACITY) and not in_vain:
         return None
-    waiting = counted(len(plan.held_for(*WAITING)) + in_vain, "device")
+    waiting = counted(plan.number_held(*WAITING) + in_vain, "device")
     return What("", f"licenses run short: {waiting} without one, of {plan.capacity.total} licenses none is free")
 
 

@@ -13,7 +13,7 @@ from typing import Protocol
 from licensesync import reconcile
 from licensesync.credentials import Credentials
 from licensesync.inventory import Inventory
-from licensesync.model import DeviceId, InventoryInfo, Memory, Observed, Policy, Pool, Product, Remembered, RunPlan
+from licensesync.model import DeviceId, InventoryInfo, Policy, Pool, Product, Remembered, RunPlan
 from licensesync.reconcile import Journal, LicenseService, Observer, Recollection, Target
 from licensesync.settings import Callbacks, Settings, StatusCall, ThingSpace
 from licensesync.thingspace import client
@@ -60,7 +60,7 @@ async def plan(  # noqa: PLR0913 - what a plan is made of
     observers: Mapping[str, Observer],
     policy: Policy,
     journal: Journal,
-    recall: Mapping[str, Callable[[Observed], Memory]],
+    recall: Mapping[str, reconcile.Recall],
     *,
     recollections: Mapping[str, Recollection] | None = None,
 ) -> RunPlan:

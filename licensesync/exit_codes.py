@@ -38,5 +38,5 @@ def of_report(report: Report) -> ExitCode:
         return ExitCode.UNREAD
     if report.verdict is RunVerdict.REFUSED:
         return ExitCode.REFUSED
-    unfinished = any(outcome.kind in UNFINISHED for pool in report.pools for outcome in pool.outcomes)
+    unfinished = any(pool.number_settled(*UNFINISHED) for pool in report.pools)
     return ExitCode.UNFINISHED if unfinished else ExitCode.FINE

@@ -117,9 +117,9 @@ class RunJournal:
             "pool.planned",
             pool=plan.pool.name,
             verdict=plan.verdict,
-            assign=len(plan.of(Verb.ASSIGN)),
-            remove=len(plan.of(Verb.REMOVE)),
-            held=_counted(held.reason for held in plan.held),
+            assign=plan.asked.get(Verb.ASSIGN, 0),
+            remove=plan.asked.get(Verb.REMOVE, 0),
+            held=plan.reasons,
             kept=plan.kept,
             foreign=plan.foreign,
         )
@@ -189,8 +189,8 @@ class RunJournal:
             pool=report.plan.pool.name,
             verdict=report.verdict,
             problem=report.problem,
-            outcomes=_counted(outcome.kind for outcome in report.outcomes),
-            held=_counted(held.reason for held in report.held),
+            outcomes={kind.value: number for kind in OutcomeKind if (number := report.number_settled(kind))},
+            held={} if isinstance(report.plan, Unread) else report.plan.reasons,
         )
 
     def unrecorded(self, error: LicenseSyncError) -> None:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-from array import array
-from collections.abc import Collection
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Final
 
+from licensesync.aside import aside
+from licensesync.columns import Packed
 from licensesync.errors import ApiError, IncompleteObservation
-from licensesync.ledger import database, sendings
+from licensesync.ledger import sendings
 from licensesync.ledger.book import Book
 from licensesync.model import Capacity, DeviceId, Observed, Pool
 from licensesync.reconcile import LicenseService
 
-LONGEST: Final = 18
-"""Digits that fit into eight bytes, with another one before them."""
+AT_ONCE: Final = 20_000  # devices that are packed at once
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -27,12 +27,11 @@ class Kept:
     run: str
     inventory: str
     capacity: Capacity
-    numbers: array[int]
+    holders: Packed
 
     def observed(self) -> Observed:
         """What was seen; of a million devices that takes a part of a second."""
-        holders = {DeviceId(str(number)[1:]) for number in self.numbers}
-        return Observed(holders, self.capacity, rests_on=self.read_at)
+        return Observed(set(map(DeviceId, self.holders)), self.capacity, rests_on=self.read_at)
 
 
 class Readings:
@@ -71,19 +70,18 @@ class Recollection:
         reading = self.readings.take(pool)
         if reading is None or not self._is_young(reading) or reading.inventory != self.inventory:
             return None
-        if not self._nothing_was_sent_since(reading) or await self._counted() != reading.capacity:
+        if not await aside(self._nothing_was_sent_since, reading) or await self._counted() != reading.capacity:
             return None
         self.readings.keep(pool, reading)
-        return await asyncio.to_thread(reading.observed)
+        return await aside(reading.observed)
 
     async def keep(self, observed: Observed) -> None:
         """This is the last whole reading, if the settings want one to be remembered."""
         pool, read_at = self.service.pool, self.book.now()
         if pool.reread is None or observed.doubtful:
             return
-        numbers = await asyncio.to_thread(packed, observed.holders)
-        if numbers is not None:
-            self.readings.keep(pool, Kept(read_at, self.book.run, self.inventory, observed.capacity, numbers))
+        holders = await aside(packed, observed.holders)
+        self.readings.keep(pool, Kept(read_at, self.book.run, self.inventory, observed.capacity, holders))
 
     def _is_young(self, reading: Kept) -> bool:
         """A reading of the time to come is of a clock that was wrong."""
@@ -91,7 +89,7 @@ class Recollection:
         return self.service.pool.reread is not None and timedelta(0) <= age < self.service.pool.reread
 
     def _nothing_was_sent_since(self, reading: Kept) -> bool:
-        with database.explained(self.book.path), self.book.connection.begin():
+        with self.book.transaction():
             return sendings.nothing_since(self.book.connection, self.service.pool, reading.run)
 
     async def _counted(self) -> Capacity | None:
@@ -101,8 +99,7 @@ class Recollection:
             return None
 
 
-def packed(devices: Collection[DeviceId]) -> array[int] | None:
-    """The devices as numbers with a 1 before them, which keeps their zeros; None if one of them is no such number."""
-    if not all(each.isascii() and each.isdecimal() and len(each) <= LONGEST for each in devices):
-        return None
-    return array("Q", (int(f"1{each}") for each in devices))
+def packed(devices: Iterable[DeviceId]) -> Packed:
+    """The same devices in little memory."""
+    rest = iter(devices)
+    return Packed(iter(lambda: list(islice(rest, AT_ONCE)), []))

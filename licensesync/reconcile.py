@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Protocol
 
 from licensesync import guard, planner
+from licensesync.aside import aside
 from licensesync.errors import ApiError, IncompleteObservation, LedgerError, LoginRejected
 from licensesync.model import (
     Approval,
@@ -63,10 +64,14 @@ class LicenseService(Observer, Sender, Protocol):
     """What can say and change who holds a license of a pool."""
 
 
-def nothing_remembered(observed: Observed) -> Memory:
+async def nothing_remembered(observed: Observed) -> Memory:
     """What is known where no ledger is."""
     del observed
     return Memory()
+
+
+Recall = Callable[[Observed], Awaitable[Memory]]
+"""What is remembered of a pool, once it was read. Raises LedgerError."""
 
 
 class Recollection(Protocol):
@@ -90,7 +95,7 @@ class Target:
 
     service: Observer
     desired: Desired
-    recall: Callable[[Observed], Memory] = nothing_remembered
+    recall: Recall = nothing_remembered
     recollection: Recollection | None = None
 
 
@@ -170,8 +175,9 @@ async def _planned(target: Target, policy: Policy, journal: Journal) -> Plan | U
         return observed
     if target.recollection:
         await target.recollection.keep(observed)
-    memory = target.recall(observed)
-    return _told(_judged(target, observed, policy, memory), policy, memory, journal)
+    memory = await target.recall(observed)
+    plan = await aside(_judged, target, observed, policy, memory)
+    return _told(plan, policy, memory, journal)
 
 
 async def _planned_by_recollection(target: Target, policy: Policy, journal: Journal) -> Plan | None:
@@ -179,8 +185,8 @@ async def _planned_by_recollection(target: Target, policy: Policy, journal: Jour
     older = await target.recollection.still_holds() if target.recollection else None
     if older is None:
         return None
-    memory = target.recall(older)
-    plan = _judged(target, older, policy, memory)
+    memory = await target.recall(older)
+    plan = await aside(_judged, target, older, policy, memory)
     if plan.verdict is not PlanVerdict.IN_STEP:
         return None
     journal.read(plan.pool, older)
@@ -188,8 +194,10 @@ async def _planned_by_recollection(target: Target, policy: Policy, journal: Jour
 
 
 def _judged(target: Target, observed: Observed, policy: Policy, memory: Memory) -> Plan:
-    plan = planner.plan(target.service.pool, target.desired, observed, policy, memory)
-    return guard.judge(plan, policy, memory)
+    """In a thread: with a million devices it takes seconds, which nobody else should wait for."""
+    plan = guard.judge(planner.plan(target.service.pool, target.desired, observed, policy, memory), policy, memory)
+    plan.forecast  # noqa: B018 - counts what is told of it
+    return plan
 
 
 def _told(plan: Plan, policy: Policy, memory: Memory, journal: Journal) -> Plan:

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from licensesync import composition, reconcile
+from licensesync.aside import aside
 from licensesync.composition import Pass
 from licensesync.errors import LedgerError
 from licensesync.exit_codes import of_report
@@ -82,8 +83,8 @@ async def carried_out(  # noqa: PLR0913 - what a run is made of
 ) -> Report:
     """What became of the plan; `stop` ends it after the batches in hand. Raises LedgerError before anything is sent."""
     for plan in run_plan.planned:
-        pool = plan.pool
-        book.undertake(plan, work.inventory.named(pool), work.info, partial(work.inventory.mark, pool))
+        named, mark = work.inventory.named(plan.pool), partial(work.inventory.mark, plan.pool)
+        await aside(book.undertake, plan, named, work.info, mark)
     with _sending(work, book, stop, journal) as sending:
         return await reconcile.carry_out_all(book.run, run_plan, services, sending, journal)
 
@@ -109,11 +110,11 @@ def _sending(work: Pass, book: Book, stop: asyncio.Event, journal: RunJournal) -
         yield Sending(thingspace.batch_size, thingspace.concurrency, stop, lambda: datetime.now(UTC), record)
 
 
-def recorded(work: Pass, book: Book, report: Report, journal: RunJournal) -> Report:
+async def recorded(work: Pass, book: Book, report: Report, journal: RunJournal) -> Report:
     """The report, kept and told; it says so where it could not be kept."""
     try:
-        book.finish(report, of_report(report))
-        book.prune(work.settings.keep)
+        await aside(book.finish, report, of_report(report))
+        await aside(book.prune, work.settings.keep)
     except LedgerError as error:
         journal.unrecorded(error)
         report = replace(report, unrecorded=True)
@@ -121,11 +122,12 @@ def recorded(work: Pass, book: Book, report: Report, journal: RunJournal) -> Rep
     return report
 
 
-def _recalled(work: Pass, book: Book, journal: RunJournal, pool: Pool, observed: Observed) -> Memory:
+async def _recalled(work: Pass, book: Book, journal: RunJournal, pool: Pool, observed: Observed) -> Memory:
     """What is remembered of a pool, once this reading has settled what earlier runs left open; an older one cannot."""
-    for earlier in book.settle_earlier(pool, observed) if observed.rests_on is None else ():
-        _tell_of_earlier(journal, pool, earlier)
-    return book.recall(pool, observed, partial(work.inventory.mark, pool))
+    if observed.rests_on is None:
+        for earlier in await aside(book.settle_earlier, pool, observed):
+            _tell_of_earlier(journal, pool, earlier)
+    return await aside(book.recall, pool, observed, partial(work.inventory.mark, pool))
 
 
 def _tell_of_earlier(journal: RunJournal, pool: Pool, earlier: Earlier) -> None:

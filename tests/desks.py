@@ -201,7 +201,10 @@ class Desk:
             return [each.device for each in failures.release(connection, devices, self.clock())]
 
     async def _planned(self, wanted: Sequence[str], recalled: Callable[[Observed], Memory]) -> Plan:
-        target = Target(self.service, _desired(wanted), recalled)
+        async def recall(observed: Observed) -> Memory:
+            return recalled(observed)
+
+        target = Target(self.service, _desired(wanted), recall)
         (planned,) = await reconcile.plan([target], Policy(self.clock().date()), Silence())
         assert isinstance(planned, Plan), planned
         return planned

@@ -242,7 +242,7 @@ class PromiseDesk:
         (planned,) = await reconcile.plan([target], Policy(_now().date()), Silence())
         return planned
 
-    def _recalled(self, opened: Book, observed: Observed) -> Memory:
+    async def _recalled(self, opened: Book, observed: Observed) -> Memory:
         self.heard.proved += opened.settle_earlier(self.pool, observed)
         return opened.recall(self.pool, observed, _no_mark)
 

@@ -115,7 +115,7 @@ def _no_mark(_: DeviceId) -> str:
     return ""
 
 
-def _recalled(connection: Connection | None, observed: Observed) -> Memory:
+async def _recalled(connection: Connection | None, observed: Observed) -> Memory:
     return Memory() if connection is None else memory.recall(connection, POOL, observed, _no_mark, _now())
 
 

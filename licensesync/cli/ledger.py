@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,9 +12,7 @@ from functools import partial
 from licensesync.composition import Pass
 from licensesync.ledger.presence import exists
 from licensesync.model import Memory, Observed, Pool
-
-Recall = Callable[[Observed], Memory]
-"""What is remembered of a pool, once it was read."""
+from licensesync.reconcile import Recall
 
 
 @contextmanager
@@ -32,11 +30,11 @@ def remembered(work: Pass, base: Mapping[str, Memory]) -> Iterator[Mapping[str, 
 
     with database.read(path) as connection:
 
-        def recall(pool: Pool, observed: Observed) -> Memory:
+        async def recall(pool: Pool, observed: Observed) -> Memory:
             if connection is None:
                 return base.get(pool.name, Memory())
             mark = partial(work.inventory.mark, pool)
-            with database.explained(path):
+            with database.alone(connection):
                 found = memory.recall(connection, pool, observed, mark, datetime.now(UTC))
             named = base.get(pool.name, Memory()).managed
             return replace(found, managed=found.managed | named) if named else found
@@ -44,6 +42,6 @@ def remembered(work: Pass, base: Mapping[str, Memory]) -> Iterator[Mapping[str, 
         yield {pool.name: partial(recall, pool) for pool in work.pools}
 
 
-def _always(memory: Memory, observed: Observed) -> Memory:
+async def _always(memory: Memory, observed: Observed) -> Memory:
     del observed
     return memory

@@ -12,9 +12,9 @@ import typer
 from licensesync.cli.options import Out, Pools
 
 if TYPE_CHECKING:
-    from licensesync.cli.ledger import Recall
     from licensesync.composition import Pass
     from licensesync.model import RunPlan
+    from licensesync.reconcile import Recall
 
 
 class PlanFormat(StrEnum):

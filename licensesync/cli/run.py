@@ -61,7 +61,7 @@ async def _run(work: Pass, wish: Wish, book: Book) -> Report:
                     report = await _with_callbacks(report, until, book, stop)
                     report = await running.carried_on(work, report, services, book, stop=stop, journal=journal)
                     report = await _with_callbacks(report, until, book, stop)
-    return running.recorded(work, book, report, journal)
+    return await running.recorded(work, book, report, journal)
 
 
 @asynccontextmanager

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Self
 
 from licensesync.daemon.listener import Answer
-from licensesync.model import UNFINISHED, WAITING, HeldReason, InventoryInfo, PoolReport, RunVerdict, Unread, Verb
+from licensesync.model import UNFINISHED, WAITING, HeldReason, InventoryInfo, Plan, PoolReport, RunVerdict, Unread, Verb
 from licensesync.render.words import clean, moment
 
 SHORT: Final = 7  # what is shown of a commit
@@ -18,12 +18,25 @@ DEAF: Final = 600.0
 DOING: Final[Mapping[Verb, str]] = {Verb.ASSIGN: "assigning", Verb.REMOVE: "removing"}
 
 
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """What is left of a pool's report from run to run: how it stands, what is held, why it was not read."""
+
+    words: str
+    held: str
+    unread_for: str | None = None
+
+    @classmethod
+    def of(cls, report: PoolReport) -> Self:
+        return cls(_words(report), _held(report.plan), report.problem if isinstance(report.plan, Unread) else None)
+
+
 @dataclass
 class Course:
     """What has become of the pools so far, and what is being done."""
 
     read_whole_at: dict[str, datetime] = field(default_factory=dict)
-    last: dict[str, PoolReport] = field(default_factory=dict)
+    last: dict[str, Stand] = field(default_factory=dict)
     doing: dict[str, str] = field(default_factory=dict)
     waiting_for: str = ""
     pools: set[str] | None = None
@@ -32,7 +45,7 @@ class Course:
         pool = report.plan.pool.name
         if self.pools is not None and pool not in self.pools:  # it has left the settings in mid-run
             return
-        self.last[pool] = report
+        self.last[pool] = Stand.of(report)
         if not isinstance(report.plan, Unread):
             self.read_whole_at[pool] = now
 
@@ -65,8 +78,8 @@ class Course:
             return None
         late = "more than three intervals ago"
         since = f"was last read whole {moment(read)}, {late}" if read else "was not read whole yet"
-        report = self.last.get(pool)
-        why = report.problem if report and isinstance(report.plan, Unread) else self.doing.get(pool)
+        stand = self.last.get(pool)
+        why = stand.unread_for if stand and stand.unread_for else self.doing.get(pool)
         return clean(f"{pool} {since}{f': {why}' if why else ''}")
 
     def sentence(self, inventory: InventoryInfo, attempts: Mapping[str, datetime], next_run: datetime | None) -> str:
@@ -75,23 +88,25 @@ class Course:
             return clean(self.waiting_for)
         if self.doing:
             return clean("; ".join(f"{pool}: {doing}" for pool, doing in self.doing.items()))
-        stands = [_stands(pool, report, inventory, attempts.get(pool)) for pool, report in self.last.items()]
+        stands = [_stands(pool, stand, inventory, attempts.get(pool)) for pool, stand in self.last.items()]
         return clean("; ".join([*stands, *([f"next run {_clock(next_run)}"] if next_run else [])]))
 
 
-def _stands(pool: str, report: PoolReport, inventory: InventoryInfo, attempt: datetime | None) -> str:
+def _stands(pool: str, stand: Stand, inventory: InventoryInfo, attempt: datetime | None) -> str:
     at = f" at {inventory.commit[:SHORT]}" if inventory.commit else ""
-    counts = {
-        "waiting": sum(held.reason in WAITING for held in report.held),
-        "quarantined": sum(held.reason is HeldReason.QUARANTINED for held in report.held),
-    }
-    held = "".join(f", {count} {state}" for state, count in counts.items() if count)
     again = f", next attempt {_clock(attempt)}" if attempt else ""
-    return f"{pool}: {_words(report)}{at}{held}{again}"
+    return f"{pool}: {stand.words}{at}{stand.held}{again}"
+
+
+def _held(plan: Plan | Unread) -> str:
+    if isinstance(plan, Unread):
+        return ""
+    counts = {"waiting": plan.number_held(*WAITING), "quarantined": plan.number_held(HeldReason.QUARANTINED)}
+    return "".join(f", {count} {state}" for state, count in counts.items() if count)
 
 
 def _words(report: PoolReport) -> str:
-    unfinished = sum(outcome.kind in UNFINISHED for outcome in report.outcomes)
+    unfinished = report.number_settled(*UNFINISHED)
     refusal = None if isinstance(report.plan, Unread) else report.plan.refusal
     match report.verdict:
         case RunVerdict.UNREAD:

@@ -116,11 +116,10 @@ class Metrics:
         pool = report.plan.pool.name
         if isinstance(report.plan, Unread) or pool not in self._known:
             return
-        self._stands(pool, standing(report.plan, report.outcomes))
-        unfinished = Counter(each.kind for each in report.outcomes if each.kind in UNFINISHED)
+        self._stands(pool, standing(report.plan, report.settled))
         for kind in UNFINISHED:
-            self._pools.unfinished.labels(pool, kind).set(unfinished[kind])
-        if not unfinished:
+            self._pools.unfinished.labels(pool, kind).set(report.number_settled(kind))
+        if not report.number_settled(*UNFINISHED):
             self._succeeded_before[pool] = self._succeeded.get(pool, 0.0)
             self._succeed(pool, self._clock())
 

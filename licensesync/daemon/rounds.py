@@ -202,7 +202,7 @@ class Rounds:
             run_plan = await running.planned(work, services, book, policy, journal, readings=self._readings)
             self._sends = True
             report = await running.carried_out(work, run_plan, services, book, stop=self.stop, journal=journal)
-            report = running.recorded(work, book, report, journal)
+            report = await running.recorded(work, book, report, journal)
         for each in report.pools:
             self._course.reconciled(each, report.finished_at)
         return report

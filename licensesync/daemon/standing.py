@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from licensesync.model import WAITING, HeldReason, Outcome, OutcomeKind, Plan, Verb
+from licensesync.model import WAITING, HeldReason, OutcomeKind, Plan, Verb
 
 AS_WANTED: Final = frozenset({HeldReason.FOREIGN, HeldReason.MODE, HeldReason.PROTECTED, HeldReason.IRREVOCABLE})
 """Why devices are held for good: by policy, so that nobody has to wait for a change."""
@@ -22,15 +21,15 @@ class Standing:
     drift: int
 
 
-def standing(plan: Plan, outcomes: Sequence[Outcome] = ()) -> Standing:
-    """How a pool stands once these are the outcomes of its plan's actions.
+def standing(plan: Plan, settled: Mapping[tuple[Verb, OutcomeKind], int] | None = None) -> Standing:
+    """How a pool stands once so many of its plan's actions have ended so.
 
     Which of the removed devices were foreign is not known before the next reading: `foreign` is the most that can be.
     """
-    done = Counter(outcome.action.verb for outcome in outcomes if outcome.kind is OutcomeKind.DONE)
-    to_assign, to_remove = (len(plan.of(verb)) - done[verb] for verb in (Verb.ASSIGN, Verb.REMOVE))
+    done = {verb: (settled or {}).get((verb, OutcomeKind.DONE), 0) for verb in Verb}
+    to_assign, to_remove = (plan.asked.get(verb, 0) - done[verb] for verb in (Verb.ASSIGN, Verb.REMOVE))
     assigned = plan.capacity.assigned + done[Verb.ASSIGN] - done[Verb.REMOVE]
-    surplus = to_remove + sum(held.action.verb is Verb.REMOVE for held in plan.held)
+    surplus = plan.surplus - done[Verb.REMOVE]
     return Standing(
         licenses={
             "total": plan.capacity.total,
@@ -42,10 +41,10 @@ def standing(plan: Plan, outcomes: Sequence[Outcome] = ()) -> Standing:
             "kept": plan.kept + done[Verb.ASSIGN],
             "assign": to_assign,
             "remove": to_remove,
-            "waiting": len(plan.held_for(*WAITING)),
+            "waiting": plan.number_held(*WAITING),
             "held": len(plan.held),
             "foreign": min(plan.foreign, surplus),
-            "quarantined": len(plan.held_for(HeldReason.QUARANTINED)),
+            "quarantined": plan.number_held(HeldReason.QUARANTINED),
         },
-        drift=to_assign + to_remove + len(plan.held) - len(plan.held_for(*AS_WANTED)),
+        drift=to_assign + to_remove + len(plan.held) - plan.number_held(*AS_WANTED),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
@@ -99,7 +98,7 @@ class Book:
 
     def recall(self, pool: Pool, observed: Observed, mark: Mark) -> Memory:
         """What bears on the plan of a pool that was just read."""
-        with database.explained(self.path), self.connection.begin():
+        with self.transaction():
             return memory.recall(self.connection, pool, observed, mark, self.now())
 
     def undertake(self, plan: Plan, named: AbstractSet[DeviceId], inventory: InventoryInfo, mark: Mark) -> None:
@@ -162,7 +161,7 @@ class Book:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """What is kept meanwhile is kept together, and durable when the block has ended. Raises LedgerError."""
-        with database.explained(self.path), self.connection.begin():
+        with database.alone(self.connection), self.connection.begin():
             yield
 
     def _pool_run(self, planned: Plan | Unread) -> int:
@@ -201,8 +200,8 @@ class Book:
                 verdict=report.verdict,
                 problem=report.problem,
                 counts=report.counts,
-                held=dict(Counter(held.reason.value for held in report.held)),
-                waiting=sum(held.reason in WAITING for held in report.held),
+                held=planned.reasons if isinstance(planned, Plan) else {},
+                waiting=planned.number_held(*WAITING) if isinstance(planned, Plan) else 0,
             )
         )
 

@@ -13,6 +13,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
+from threading import RLock
 
 from sqlalchemy import Connection, StaticPool, create_engine, event
 from sqlalchemy.exc import DBAPIError
@@ -28,6 +29,8 @@ Ledger = Connection
 """A ledger that is open: what the functions of this package are given."""
 PATH = "path"
 """What a connection's `info` calls the ledger's file."""
+_TURN = "turn"
+"""What it calls the lock of those who use the connection, in whatever thread."""
 
 
 @contextmanager
@@ -153,6 +156,13 @@ def explained(path: Path) -> Iterator[None]:
         raise LedgerError(f"the ledger {path} {_why(error)}") from error
 
 
+@contextmanager
+def alone(connection: Connection) -> Iterator[None]:
+    """No other thread uses the connection meanwhile. Raises LedgerError for whatever the database says no with."""
+    with connection.info[_TURN], explained(connection.info[PATH]):
+        yield
+
+
 def _why(error: BaseException | None) -> str:
     name = str(getattr(error, "sqlite_errorname", ""))
     for beginning, words in _WHY.items():
@@ -220,6 +230,7 @@ def _connected(path: Path, *, looking: bool = False, copied: bool = False) -> It
             opened.execute(f"PRAGMA {pragma}")
         return opened
 
+    turn = RLock()
     engine = create_engine("sqlite://", creator=connect, poolclass=StaticPool)
 
     @event.listens_for(engine, "begin")
@@ -229,7 +240,12 @@ def _connected(path: Path, *, looking: bool = False, copied: bool = False) -> It
     try:
         with engine.connect() as connection:
             connection.info[PATH] = path
-            yield connection
+            connection.info[_TURN] = turn
+            try:
+                yield connection
+            finally:
+                with turn:  # a thread that still uses it comes to an end first
+                    connection.close()
     finally:
         engine.dispose()
 
@@ -242,7 +258,7 @@ def _open(path: Path) -> sqlite3.Connection:
 
 def _copy(path: Path) -> sqlite3.Connection:
     """The same in a temporary database, which goes with its connection."""
-    copy = sqlite3.connect("", isolation_level=None)
+    copy = sqlite3.connect("", isolation_level=None, check_same_thread=False)
     with closing(_open(path)) as original:
         original.backup(copy)
     return copy

@@ -72,7 +72,7 @@ class Managed(AbstractSet[DeviceId]):
     def _devices(self) -> AbstractSet[DeviceId]:
         query = select(managed.c.device).where(managed.c.licenses == self._licenses).order_by(managed.c.device)
         with (
-            database.explained(self._connection.info[database.PATH]),
+            database.alone(self._connection),
             nullcontext() if self._connection.in_transaction() else self._connection.begin(),
         ):
             return cast(AbstractSet[DeviceId], Packed(self._connection.execute(query).scalars().partitions(AT_ONCE)))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from operator import attrgetter
 
 import msgspec
 
@@ -76,7 +78,7 @@ class Forecast:
     waiting: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plan:
     """For one pool that was read whole: each device of desired and observed is in actions, held or kept, once.
 
@@ -111,11 +113,35 @@ class Plan:
         """What is held for one of these reasons."""
         return tuple(held for held in self.held if held.reason in reasons)
 
+    @cached_property
+    def asked(self) -> Mapping[Verb, int]:
+        """How many actions there are of each verb; with a million of them, counted once."""
+        return Counter(map(attrgetter("verb"), self.actions))
+
+    @cached_property
+    def withheld(self) -> Mapping[tuple[Verb, HeldReason], int]:
+        """How many actions are held, of each verb and for each reason."""
+        return Counter(map(attrgetter("action.verb", "reason"), self.held))
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """How many actions are held for each reason that there is."""
+        return {reason.value: number for reason in HeldReason if (number := self.number_held(reason))}
+
+    def number_held(self, *reasons: HeldReason) -> int:
+        """How many actions are held for one of these reasons."""
+        return sum(number for (_, reason), number in self.withheld.items() if reason in reasons)
+
+    @property
+    def surplus(self) -> int:
+        """How many devices hold a license and should not, whether their removals are held or not."""
+        held = sum(number for (verb, _), number in self.withheld.items() if verb is Verb.REMOVE)
+        return self.asked.get(Verb.REMOVE, 0) + held
+
     @property
     def observed(self) -> int:
         """How many devices were seen to hold a license."""
-        surplus = len(self.of(Verb.REMOVE)) + sum(held.action.verb is Verb.REMOVE for held in self.held)
-        return self.kept + surplus
+        return self.kept + self.surplus
 
     @property
     def verdict(self) -> PlanVerdict:
@@ -125,12 +151,12 @@ class Plan:
 
     @property
     def forecast(self) -> Forecast:
-        assigns, removes = len(self.of(Verb.ASSIGN)), len(self.of(Verb.REMOVE))
-        awaiting = len(self.held_for(HeldReason.AWAITING_REMOVALS))
+        assigns, removes = self.asked.get(Verb.ASSIGN, 0), self.asked.get(Verb.REMOVE, 0)
+        awaiting = self.number_held(HeldReason.AWAITING_REMOVALS)
         served_later = 0 if self.refusal else awaiting
         assigned = self.capacity.assigned + assigns - removes + served_later
         on_the_way = max(0, self.capacity.total - self.capacity.assigned) - self.capacity.free
-        waiting = len(self.held_for(HeldReason.NO_CAPACITY)) + awaiting - served_later
+        waiting = self.number_held(HeldReason.NO_CAPACITY) + awaiting - served_later
         return Forecast(assigned, max(0, self.capacity.total - assigned - on_the_way), waiting)
 
 

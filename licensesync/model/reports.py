@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
+from operator import attrgetter
 
 import msgspec
 
 from licensesync.model.plans import Action, Held, Plan, RunPlan, Unread
-from licensesync.model.words import HeldReason, OutcomeKind, OutcomeReason, RunVerdict
+from licensesync.model.words import HeldReason, OutcomeKind, OutcomeReason, RunVerdict, Verb
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
@@ -28,7 +31,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     request: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PoolReport:
     """What became of one pool in a run; of `plan` as it was carried out: its actions were sent, its held are held.
 
@@ -52,7 +55,7 @@ class PoolReport:
     @property
     def stopped(self) -> bool:
         """Whether something was left undone because the run had to end."""
-        return any(held.reason is HeldReason.STOPPING for held in self.held)
+        return isinstance(self.plan, Plan) and self.plan.number_held(HeldReason.STOPPING) > 0
 
     @property
     def credentials_rejected(self) -> bool:
@@ -61,21 +64,29 @@ class PoolReport:
             return self.plan.credentials_rejected
         return any(outcome.reason is OutcomeReason.CREDENTIALS_REJECTED for outcome in self.outcomes)
 
+    @cached_property
+    def settled(self) -> Mapping[tuple[Verb, OutcomeKind], int]:
+        """How many actions of each verb have ended how; with a million of them, counted once."""
+        return Counter(map(attrgetter("action.verb", "kind"), self.outcomes))
+
+    def number_settled(self, *kinds: OutcomeKind) -> int:
+        """How many actions have ended in one of these ways."""
+        return sum(number for (_, kind), number in self.settled.items() if kind in kinds)
+
     @property
     def counts(self) -> dict[str, int]:
         """What became of the pool's devices, in numbers, as the contract names them."""
         kept, foreign = (self.plan.kept, self.plan.foreign) if isinstance(self.plan, Plan) else (0, 0)
-        settled = Counter(outcome.kind for outcome in self.outcomes)
-        done, *others = ((kind.value, settled[kind]) for kind in OutcomeKind)
+        done, *others = ((kind.value, self.number_settled(kind)) for kind in OutcomeKind)
         return dict([done, ("kept", kept), ("held", len(self.held)), *others, ("foreign", foreign)])
 
     @property
     def verdict(self) -> RunVerdict:
         if isinstance(self.plan, Unread):
             return RunVerdict.UNREAD
-        if self.plan.refusal or self.plan.held_for(HeldReason.REFUSED):
+        if self.plan.refusal or self.plan.number_held(HeldReason.REFUSED):
             return RunVerdict.REFUSED
-        if any(outcome.kind in UNFINISHED for outcome in self.outcomes):
+        if self.number_settled(*UNFINISHED):
             return RunVerdict.INCOMPLETE
         if self.stopped:
             return RunVerdict.STOPPED

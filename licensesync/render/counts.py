@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from operator import attrgetter
-
 from licensesync.model import Plan, PoolRecord, Unread, Verb
 
 REPORTED = ("done", "kept", "held", "pending", "rejected", "failed", "unknown", "foreign")
@@ -14,10 +11,9 @@ def plan_counts(planned: Plan | Unread) -> dict[str, int]:
     """What is planned for a pool, in numbers, as the contract names them."""
     if isinstance(planned, Unread):
         return dict.fromkeys(("assign", "remove", "held", "kept", "foreign"), 0)
-    verbs = Counter(map(attrgetter("verb"), planned.actions))
     return {
-        "assign": verbs[Verb.ASSIGN],
-        "remove": verbs[Verb.REMOVE],
+        "assign": planned.asked.get(Verb.ASSIGN, 0),
+        "remove": planned.asked.get(Verb.REMOVE, 0),
         "held": len(planned.held),
         "kept": planned.kept,
         "foreign": planned.foreign,

@@ -1,0 +1,40 @@
+"""What takes long is done in a thread, which nobody leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from licensesync.aside import aside
+
+
+async def test_the_loop_goes_on_while_something_takes_long() -> None:
+    loops_turn = threading.Event()
+    asyncio.get_running_loop().call_later(0.01, loops_turn.set)
+    assert await aside(loops_turn.wait, 30)
+
+
+async def test_what_goes_wrong_in_the_thread_is_raised() -> None:
+    with pytest.raises(ZeroDivisionError):
+        await aside(divmod, 1, 0)
+
+
+async def test_who_is_cancelled_waits_for_the_end_of_the_thread() -> None:
+    begun, may_end, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        may_end.wait(30)
+        ended.set()
+
+    task = asyncio.create_task(aside(work))
+    assert await asyncio.to_thread(begun.wait, 30)
+    task.cancel()
+    done, _ = await asyncio.wait({task}, timeout=0.05)
+    assert not done
+    may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ended.is_set()
