@@ -82,7 +82,10 @@ class Witness(Protocol):
 
 
 class Record(Protocol):
-    """What is kept of batches, so that no crash loses more than those in flight. Raises LedgerError."""
+    """What is kept of batches, so that no crash loses more than those in flight: what it returns from is durable.
+
+    Raises LedgerError.
+    """
 
     async def sent(self, pool: Pool, batch: Sequence[Action]) -> None:
         """A batch is about to be sent: without this being kept, it is not."""
