@@ -14,11 +14,14 @@ import pytest
 import warm
 from aiohttp import ClientResponse
 from aioresponses import aioresponses
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from licensesync import programs
 
 settings.register_profile("usual", max_examples=20)
+settings.register_profile(
+    "measured", max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)  # as many; measuring coverage makes them slower, which is no fault of theirs
 settings.register_profile("thorough", max_examples=400)
 settings.load_profile("usual")
 

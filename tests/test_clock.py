@@ -50,7 +50,7 @@ async def runs_of(fleet: Fleet, least: int) -> list[str]:
     file = fleet.folder / "licensesync.db"
     async with asyncio.timeout(30):
         while True:
-            if file.exists():
+            if file.exists() and query(file, "SELECT name FROM sqlite_schema WHERE name = 'runs'"):
                 ended = query(file, "SELECT finished_at FROM runs WHERE finished_at IS NOT NULL ORDER BY id")
                 if len(ended) >= least:
                     return [row[0] for row in ended]
