@@ -78,7 +78,7 @@ class Cuts:
     def learn(self, mine: Range, origin: Origin, cursor: str, listed: Sequence[str]) -> None:
         """Take in the page that this range, then of this origin, had at the cursor."""
         self._pages += 1
-        self._guess_was_taken |= origin is Origin.GUESS
+        self._guess_was_taken |= origin is Origin.GUESS and bool(listed)
         ground = self._ground[mine]
         place = self._order.place(cursor)
         if mine.at_end_of_list:
@@ -153,7 +153,8 @@ class Cuts:
     def _outlooks(self, left: Sequence[Range], seen: int, *, guessing: bool) -> Sequence[Outlook]:
         foretold = [self._foreknown.ahead(each) for each in left]
         unseen = max(0, (self._counted or 0) - seen)
-        if not guessing or (rest := unseen - sum(foretold)) <= 0:
+        rest = unseen - sum(foretold)
+        if not guessing or rest < max(unseen / 10, WORTH_A_CUT * self._page):
             more = max(1.0, unseen / max(1.0, sum(foretold)))
             return [Outlook(each, devices * more) for each, devices in zip(left, foretold, strict=True)]
         near = [self._near(each) for each in left]
