@@ -151,23 +151,25 @@ class Cuts:
         self._digits = max(self._digits, len(listed[0]), len(listed[-1]))
 
     def _outlooks(self, left: Sequence[Range], seen: int, *, guessing: bool) -> Sequence[Outlook]:
+        """What each range has ahead: what is foretold of it, and its share of the others that the service counts."""
         foretold = [self._foreknown.ahead(each) for each in left]
         unseen = max(0, (self._counted or 0) - seen)
-        rest = unseen - sum(foretold)
-        if not guessing or rest < max(unseen / 10, WORTH_A_CUT * self._page):
+        others = unseen - sum(foretold)
+        if not guessing or others < max(unseen / 10, WORTH_A_CUT * self._page):
             more = max(1.0, unseen / max(1.0, sum(foretold)))
             return [Outlook(each, devices * more) for each, devices in zip(left, foretold, strict=True)]
         near = [self._near(each) for each in left]
         far = [self._far(each, unseen) for each in left]
-        most = [
-            max(self._ground[each].density * self._width(each), close) for each, close in zip(left, near, strict=True)
-        ]
         likely = [max(close + beyond, 1e-9) for close, beyond in zip(near, far, strict=True)]
-        shares = [share / whole for share, whole in zip(shared_out(rest, likely, most), likely, strict=True)]
+        most = [max(close, self._most(each)) for close, each in zip(near, left, strict=True)]
+        shares = [share / whole for share, whole in zip(shared_out(others, likely, most), likely, strict=True)]
         return [
             Outlook(each, devices, close * share, beyond * share)
             for each, devices, close, beyond, share in zip(left, foretold, near, far, shares, strict=True)
         ]
+
+    def _most(self, each: Range) -> float:
+        return self._ground[each].density * self._width(each)
 
     def _near(self, each: Range) -> float:
         return self._ground[each].density * min(self._width(each), self._length(each))
@@ -187,23 +189,35 @@ class Cuts:
 
     def _guess(self, most: Outlook) -> str | None:
         """A cursor in the middle of what is expected ahead, if there is room for one."""
-        each = most.each
-        cursor, width, ground = self._order.place(each.cursor), self._width(each), self._ground[each]
+        each, key = most.each, self._order.key
+        place = self._order.place(each.cursor) + self._distance(most)
+        guess = self._order.identifier(place, len(each.cursor))
+        has_room = key(guess) > key(each.cursor) and (each.end is None or key(guess) < key(each.end))
+        return guess if has_room else None
+
+    def _distance(self, most: Outlook) -> int:
+        """How far beyond the cursor half of what is expected may lie."""
+        each, ground, width = most.each, self._ground[most.each], self._width(most.each)
         if most.near >= most.far:
-            on = min(int((most.near + self._page) / 2 / ground.density), width // 2)
-        elif each.end is not None:
-            length = self._length(each)
-            on = length + (width - length) // 2
-        elif each.origin is not Origin.SERVICE:
-            first, last = cursor - self._highest, self._end - self._highest
-            on = isqrt(max(0, first * last)) - first
-        else:
-            dense = int((most.near + most.far) / 2 / ground.density)
-            farther = cursor - self._lowest if ground.promise == 1.0 else isqrt(dense * width)
-            on = min(max(dense, farther), width // 2)
-        guess, key = self._order.identifier(cursor + on, len(each.cursor)), self._order.key
-        above = key(guess) > key(each.cursor)
-        return guess if above and (each.end is None or key(guess) < key(each.end)) else None
+            return min(int((most.near + self._page) / 2 / ground.density), width // 2)
+        if each.end is None:
+            return self._distance_to_the_top(most)
+        length = self._length(each)
+        return length + (width - length) // 2
+
+    def _distance_to_the_top(self, most: Outlook) -> int:
+        """Half of what is expected, were it all one stretch, or as far again as the list was seen to go so far.
+
+        Where nothing was found there, or where that is not known yet, the mean of the numbers' sizes divides best.
+        """
+        each, ground, width = most.each, self._ground[most.each], self._width(most.each)
+        cursor = self._order.place(each.cursor)
+        if each.origin is not Origin.SERVICE:
+            beyond = cursor - self._highest
+            return isqrt(max(0, beyond * (self._end - self._highest))) - beyond
+        dense = int((most.near + most.far) / 2 / ground.density)
+        farther = cursor - self._lowest if ground.promise == 1.0 else isqrt(dense * width)
+        return min(max(dense, farther), width // 2)
 
     @property
     def _end(self) -> int:
