@@ -25,19 +25,13 @@ from licensesync.errors import (
     Unreachable,
 )
 from licensesync.model import Capacity, DeviceId, Mode, Observed, Pool, Product, Reading
-from licensesync.thingspace import fota_calls, walk
+from licensesync.thingspace import foreknown, fota_calls, walk
 from licensesync.thingspace.client import Reader
+from licensesync.thingspace.foreknown import Known
 from licensesync.thingspace.fota import FotaReader
 from licensesync.thingspace.fota_calls import StatusForm, StatusPage
-from licensesync.thingspace.walk import (
-    CountChanged,
-    Known,
-    OrderInDoubt,
-    PageUnreadable,
-    Tally,
-    one_by_one,
-    side_by_side,
-)
+from licensesync.thingspace.ranges import OrderInDoubt
+from licensesync.thingspace.walk import CountChanged, PageUnreadable, Tally, one_by_one, side_by_side
 from licensesync.thingspace.wire import Read, error_for
 
 T = TypeVar("T")
@@ -536,7 +530,7 @@ async def test_a_count_that_changes_is_noticed_with_several_cursors_too() -> Non
 
 def test_of_a_large_inventory_a_sample_is_enough() -> None:
     many = known(made_up(number) for number in range(100_000))
-    assert len(many.sample) <= walk.LARGEST_SAMPLE
+    assert len(many.sample) <= foreknown.LARGEST_SAMPLE
     assert many.step * len(many.sample) >= 100_000
     few = known(map(made_up, range(10)))
     assert (list(few.sample), few.step) == ([made_up(number) for number in range(10)], 1)

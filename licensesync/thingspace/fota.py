@@ -10,17 +10,10 @@ from licensesync.errors import ApiError, BatchRejected, IncompleteObservation, N
 from licensesync.model import Action, Capacity, DeviceId, Observed, Outcome, Pool, Verb
 from licensesync.thingspace import batch_errors, fota_calls, fota_verdicts
 from licensesync.thingspace.client import Client, Reader
+from licensesync.thingspace.foreknown import Known
 from licensesync.thingspace.fota_calls import START, StatusForm, StatusPage, Subscription
-from licensesync.thingspace.walk import (
-    CountChanged,
-    Known,
-    OrderInDoubt,
-    PageUnreadable,
-    Progress,
-    Tally,
-    one_by_one,
-    side_by_side,
-)
+from licensesync.thingspace.ranges import OrderInDoubt
+from licensesync.thingspace.walk import CountChanged, PageUnreadable, Progress, Tally, one_by_one, side_by_side
 
 WALKS = 3
 PAUSE = 0.3
@@ -80,7 +73,7 @@ class FotaReader:
         raise AssertionError("the last walk returns or raises")  # pragma: no cover - tells mypy so
 
     async def _walked(self, known: Known, cursors: int, progress: Progress) -> Tally:
-        if cursors > 1 and known.sample:
+        if cursors > 1:
             try:
                 return await side_by_side(self._page, Tally(progress, self.pool.tolerance), known, cursors)
             except OrderInDoubt:

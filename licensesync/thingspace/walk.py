@@ -8,38 +8,22 @@ the walk starts again with one cursor. Either way what was seen is only believed
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_left, bisect_right
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from itertools import islice
 
 from licensesync.errors import ApiError, IncompleteObservation, RequestRejected, Unauthorized
 from licensesync.model import DeviceId
+from licensesync.thingspace.cuts import Cuts
+from licensesync.thingspace.foreknown import Foreknown, Known
 from licensesync.thingspace.fota_calls import START, StatusPage
+from licensesync.thingspace.ranges import OrderInDoubt, Origin, Range, Ranges, order_of
 
 Fetch = Callable[[str], Awaitable[StatusPage]]
 Progress = Callable[[int, int | None], None]
-Order = Callable[[str], str]
 
 INVALID_CURSOR = "lastseendeviceid"
-
-
-LARGEST_SAMPLE = 8_192
 MOST_PAGES = 100_000
 SPARE_PAGES = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """Identifiers that are probably in the account: every `step`-th of them, sorted, enough to start from."""
-
-    sample: Sequence[str]
-    step: int
-
-    @classmethod
-    def of(cls, devices: Collection[str]) -> Known:
-        step = 1 + len(devices) // LARGEST_SAMPLE
-        return cls(sorted(islice(devices, 0, None, step)), step)
 
 
 @dataclass(slots=True)
@@ -89,10 +73,6 @@ class PageUnreadable(IncompleteObservation):
     """A page could not be had, after asking again."""
 
 
-class OrderInDoubt(IncompleteObservation):
-    """The pages are not in the order that several cursors need."""
-
-
 async def one_by_one(fetch: Fetch, tally: Tally) -> Tally:
     """Every page in the order in which the server's cursor leads. Raises IncompleteObservation or ApiError."""
     first = await _fetched(fetch, START, tally)
@@ -100,19 +80,22 @@ async def one_by_one(fetch: Fetch, tally: Tally) -> Tally:
 
 
 async def side_by_side(fetch: Fetch, tally: Tally, known: Known, cursors: int) -> Tally:
-    """Every page, by up to `cursors` walks at once, which start at identifiers that are `known` in the account.
+    """Every page, by up to `cursors` walks at once, which start at identifiers that are `known` in the account, or at
+    guessed ones where the service takes them.
 
     A list that is short, or whose first page does not show that it is ordered, is walked by one cursor. Raises
     OrderInDoubt where a later page shows that it is not; else as `one_by_one`.
     """
     first = await _fetched(fetch, START, tally)
     useful = min(cursors, _pages_after(first) // 2)
-    order = _order_of(first)
+    order = order_of(first)
     if not first.more or useful < 2 or order is None:
         return await _onward(fetch, tally, first, {START})
     tally.take(first)
-    begin = _moved_on(first, {START})
-    await _Ranges(fetch, tally, order, known.sample).walk(begin, len(first.identifiers), useful, known.step)
+    ranges = Ranges(order, _moved_on(first, {START}))
+    cuts = Cuts(order, Foreknown(known, order, first.assigned_licenses), first.assigned_licenses, useful)
+    cuts.begin(ranges, sorted(first.identifiers, key=order.key))
+    await _Walkers(fetch, tally, ranges, cuts).walk(useful)
     return tally
 
 
@@ -164,132 +147,74 @@ def _moved_on(page: StatusPage, visited: set[str]) -> str:
     return page.cursor
 
 
-def _order_of(page: StatusPage) -> Order | None:
-    """The collation by which the cursor is the last of this page's identifiers: as numbers, as texts, or none."""
-    identifiers = page.identifiers
-    if all(each.isdecimal() for each in (*identifiers, page.cursor)):
-        for order in (_as_number, _as_text):
-            if max(map(order, identifiers), default=None) == order(page.cursor):
-                return order
-    return None
+class _Walkers:
+    """The requests that are under way, each for a range of its own."""
 
-
-def _as_number(identifier: str) -> str:
-    """Texts of one length compare as the numbers that they show."""
-    return identifier.zfill(64)
-
-
-def _as_text(identifier: str) -> str:
-    return identifier
-
-
-@dataclass(slots=True)
-class _Range:
-    """Identifiers above `cursor` and, where there is one, up to `end`; `end` moves as ranges are cut and given back."""
-
-    start: str
-    cursor: str
-    end: str | None
-    may_be_given_back: bool = True
-    taken: bool = False
-    at_end_of_list: bool = False
-
-
-class _Ranges:
-    """The ranges that are walked side by side, and how idle cursors share what is left."""
-
-    def __init__(self, fetch: Fetch, tally: Tally, order: Order, known: Sequence[str]) -> None:
+    def __init__(self, fetch: Fetch, tally: Tally, ranges: Ranges, cuts: Cuts) -> None:
         self._fetch = fetch
         self._tally = tally
-        self._order = order
-        self._known = sorted((each for each in known if each.isdecimal()), key=order)
-        self._keys = [order(each) for each in self._known]
-        self._ranges: list[_Range] = []
-        self._worth_a_request = 2
-        self._misses_left = 0
+        self._ranges = ranges
+        self._cuts = cuts
+        self._under_way: dict[asyncio.Task[StatusPage], Range] = {}
 
-    async def walk(self, begin: str, page_size: int, cursors: int, devices_for_each_known: int) -> None:
-        """Walk everything above `begin` to the end. The first thing that goes wrong ends all of it."""
-        self._worth_a_request = max(2, page_size // devices_for_each_known)
-        self._misses_left = 2 * cursors
-        ahead = self._known[bisect_right(self._keys, self._order(begin)) :]
-        quantiles = (ahead[len(ahead) * step // cursors] for step in range(1, cursors)) if ahead else ()
-        starts = list(dict.fromkeys((begin, *quantiles)))
-        self._ranges = [_Range(start, start, end) for start, end in zip(starts, [*starts[1:], None], strict=True)]
-        self._ranges[0].may_be_given_back = False
+    async def walk(self, cursors: int) -> None:
+        """Walk all ranges to the end. The first thing that goes wrong ends all of it."""
         try:
-            async with asyncio.TaskGroup() as walkers:
-                for _ in range(cursors):
-                    walkers.create_task(self._walk_ranges())
-        except ExceptionGroup as failed:
-            raise failed.exceptions[0] from None
+            while self._send(cursors):
+                await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
+                for task in [each for each in self._under_way if each.done()]:
+                    self._settle(self._under_way[task], task)
+                    del self._under_way[task]
+        finally:
+            for task in self._under_way:
+                task.cancel()
+            await asyncio.gather(*self._under_way, return_exceptions=True)
 
-    async def _walk_ranges(self) -> None:
-        while (mine := self._next_untaken() or self._half_of_the_longest()) is not None:
-            mine.taken = True
-            while not self._walked(mine):
-                await self._step(mine)
+    def _send(self, cursors: int) -> bool:
+        """Give each idle cursor a range; False when there is none left to wait for."""
+        while len(self._under_way) < cursors and (mine := self._next()) is not None:
+            mine.under_way = True
+            self._under_way[asyncio.create_task(_fetched(self._fetch, mine.cursor, self._tally))] = mine
+        return bool(self._under_way)
 
-    async def _step(self, mine: _Range) -> None:
+    def _next(self) -> Range | None:
+        waiting = next((each for each in self._ranges.left if not each.under_way), None)
+        return waiting or self._cuts.cut(self._ranges, len(self._tally.devices))
+
+    def _settle(self, mine: Range, task: asyncio.Task[StatusPage]) -> None:
         """One page further; a range that starts at no identifier of the account goes back to the one before it."""
+        mine.under_way = False
         try:
-            page = await _fetched(self._fetch, mine.cursor, self._tally)
+            page = task.result()
         except IncompleteObservation as error:
-            if not mine.may_be_given_back:
+            if not _is_for_the_cursor(error, mine.origin):
                 raise
-            if isinstance(error, PageUnreadable):
-                raise OrderInDoubt(f"no page at a cursor of our own: {error}") from error
-            self._give_back(mine)
+            self._cuts.rejected(mine.origin, mine.cursor)
+            self._ranges.give_back(mine)
         else:
+            self._tally.take(page)
             self._advance(mine, page)
 
-    def _advance(self, mine: _Range, page: StatusPage) -> None:
-        mine.may_be_given_back = False
-        self._tally.take(page)
-        identifiers = page.identifiers
-        if not all(map(str.isdecimal, identifiers)):
-            raise OrderInDoubt("an identifier on a page is not a number")
-        keys = [self._order(each) for each in identifiers]
-        if keys and min(keys) <= self._order(mine.cursor):
-            raise OrderInDoubt("a page holds identifiers below its cursor")
-        if not page.more:
-            mine.at_end_of_list = True
-        elif not keys or not page.cursor.isdecimal() or max(keys) != self._order(page.cursor):
-            raise OrderInDoubt("a page does not end at its cursor")
-        else:
-            mine.cursor = page.cursor
+    def _advance(self, mine: Range, page: StatusPage) -> None:
+        origin, cursor = mine.origin, mine.cursor
+        before = None if origin is Origin.SERVICE else self._ranges.before(mine)
+        listed = self._ranges.advance(mine, page)
+        self._cuts.learn(mine, origin, cursor, listed)
+        if before is None:
+            return
+        if not listed:
+            self._cuts.nothing_above(cursor)
+            self._ranges.give_back(mine)
+        if not listed or self._ranges.is_beyond(mine, listed[0]):
+            self._cuts.in_vain(before)
 
-    def _walked(self, mine: _Range) -> bool:
-        return mine.at_end_of_list or (mine.end is not None and self._order(mine.cursor) >= self._order(mine.end))
 
-    def _next_untaken(self) -> _Range | None:
-        return next((each for each in self._ranges if not each.taken), None)
-
-    def _half_of_the_longest(self) -> _Range | None:
-        """The second half of the range that has most known identifiers ahead, if it is worth another request."""
-        longest = max((each for each in self._ranges if not self._walked(each)), key=self._ahead, default=None)
-        if longest is None or self._misses_left <= 0 or (ahead := self._ahead(longest)) <= self._worth_a_request:
-            return None
-        middle = self._known[bisect_right(self._keys, self._order(longest.cursor)) + ahead // 2]
-        half = _Range(middle, middle, longest.end)
-        longest.end = middle
-        self._ranges.append(half)
-        return half
-
-    def _ahead(self, each: _Range) -> int:
-        end = len(self._keys) if each.end is None else bisect_left(self._keys, self._order(each.end))
-        return end - bisect_right(self._keys, self._order(each.cursor))
-
-    def _give_back(self, mine: _Range) -> None:
-        """Let the range before this one go on to this one's end, or go on here from where that one stopped."""
-        self._misses_left -= 1
-        mine.may_be_given_back = False
-        before = next(each for each in self._ranges if each.end == mine.start and each is not mine)
-        if self._walked(before):
-            mine.start = mine.cursor = before.cursor
-            mine.at_end_of_list = before.at_end_of_list
-            before.end = before.cursor
-        else:
-            before.end = mine.end
-            self._ranges.remove(mine)
-            mine.at_end_of_list = True
+def _is_for_the_cursor(error: IncompleteObservation, origin: Origin) -> bool:
+    """Whether the service only rejects a cursor of our own. Raises OrderInDoubt where that is hard to tell."""
+    if origin is Origin.SERVICE:
+        return False
+    if isinstance(error, PageUnreadable) and not (
+        origin is Origin.GUESS and isinstance(error.__cause__, RequestRejected)
+    ):
+        raise OrderInDoubt(f"no page at a cursor of our own: {error}") from error
+    return True
