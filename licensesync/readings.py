@@ -7,8 +7,10 @@ from array import array
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Final
 
+from licensesync.columns import AT_ONCE, in_parts
 from licensesync.errors import ApiError, IncompleteObservation
 from licensesync.ledger import database, sendings
 from licensesync.ledger.book import Book
@@ -29,10 +31,9 @@ class Kept:
     capacity: Capacity
     numbers: array[int]
 
-    def observed(self) -> Observed:
-        """What was seen; of a million devices that takes a part of a second."""
-        holders = {DeviceId(str(number)[1:]) for number in self.numbers}
-        return Observed(holders, self.capacity, rests_on=self.read_at)
+    async def observed(self) -> Observed:
+        """What was seen; of a million devices that takes a part of a second, in which others have their turn."""
+        return Observed(await unpacked(self.numbers), self.capacity, rests_on=self.read_at)
 
 
 class Readings:
@@ -74,14 +75,14 @@ class Recollection:
         if not self._nothing_was_sent_since(reading) or await self._counted() != reading.capacity:
             return None
         self.readings.keep(pool, reading)
-        return await asyncio.to_thread(reading.observed)
+        return await reading.observed()
 
     async def keep(self, observed: Observed) -> None:
         """This is the last whole reading, if the settings want one to be remembered."""
         pool, read_at = self.service.pool, self.book.now()
         if pool.reread is None or observed.doubtful:
             return
-        numbers = await asyncio.to_thread(packed, observed.holders)
+        numbers = await packed(observed.holders)
         if numbers is not None:
             self.readings.keep(pool, Kept(read_at, self.book.run, self.inventory, observed.capacity, numbers))
 
@@ -101,8 +102,24 @@ class Recollection:
             return None
 
 
-def packed(devices: Collection[DeviceId]) -> array[int] | None:
+# Not in threads: what large sets take is given back to the memory of the thread that made them, and not to others.
+
+
+async def packed(devices: Collection[DeviceId]) -> array[int] | None:
     """The devices as numbers with a 1 before them, which keeps their zeros; None if one of them is no such number."""
-    if not all(each.isascii() and each.isdecimal() and len(each) <= LONGEST for each in devices):
-        return None
-    return array("Q", (int(f"1{each}") for each in devices))
+    numbers, left = array("Q"), iter(devices)
+    while part := list(islice(left, AT_ONCE)):
+        if not all(each.isascii() and each.isdecimal() and len(each) <= LONGEST for each in part):
+            return None
+        numbers.extend([int(f"1{each}") for each in part])
+        await asyncio.sleep(0)
+    return numbers
+
+
+async def unpacked(numbers: array[int]) -> set[DeviceId]:
+    """The devices again."""
+    devices: set[DeviceId] = set()
+    for rows in in_parts(range(len(numbers))):
+        devices.update([DeviceId(str(number)[1:]) for number in numbers[rows.start : rows.stop]])
+        await asyncio.sleep(0)
+    return devices

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from array import array
 from collections.abc import Callable, Iterator
@@ -18,8 +19,9 @@ from ledgers import query
 from quiet_worlds import Watch, remembering, unread, watch_of
 from services import scheduled, serving
 
+from licensesync.columns import AT_ONCE
 from licensesync.model import Capacity, DeviceId, Outcome, OutcomeKind, Plan, Verb
-from licensesync.readings import Kept, packed
+from licensesync.readings import Kept, packed, unpacked
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 FLEET = imeis(0, 30)
@@ -285,14 +287,35 @@ async def test_the_service_as_a_process_is_quiet_and_ready_and_says_what_it_rest
 
 @given(st.sets(st.from_regex(r"[0-9]{1,18}", fullmatch=True)))
 def test_what_is_remembered_is_what_was_seen_zeros_included(devices: set[str]) -> None:
-    numbers = packed({DeviceId(each) for each in devices})
+    numbers = asyncio.run(packed({DeviceId(each) for each in devices}))
     assert numbers is not None
     kept = Kept(datetime.now(UTC), "run", "sha256:", Capacity(9, 3), numbers)
-    assert (kept.observed().holders, kept.observed().capacity) == (devices, Capacity(9, 3))
+    observed = asyncio.run(kept.observed())
+    assert (observed.holders, observed.capacity) == (devices, Capacity(9, 3))
     assert numbers.itemsize * len(numbers) == 8 * len(devices)
 
 
 @pytest.mark.parametrize("odd", ["A0000012345678", "1234567890123456789", "١٢٣", "²", "-1", " 1", ""])
-def test_a_reading_with_an_identifier_of_another_form_is_not_remembered(odd: str) -> None:
-    assert packed({DeviceId("350000000000006"), DeviceId(odd)}) is None
-    assert packed(set()) == array("Q")
+async def test_a_reading_with_an_identifier_of_another_form_is_not_remembered(odd: str) -> None:
+    assert await packed({DeviceId("350000000000006"), DeviceId(odd)}) is None
+    assert await packed(set()) == array("Q")
+
+
+async def test_others_have_their_turn_while_a_large_reading_is_remembered_and_taken_up_again() -> None:
+    devices = {DeviceId(f"{number:015}") for number in range(3 * AT_ONCE + 1)}
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    beside = asyncio.create_task(others())
+    numbers = await packed(devices)
+    after, turns = turns, 0
+    assert numbers is not None
+    assert await unpacked(numbers) == devices
+    assert (after, turns) == (4, 4)
+    beside.cancel()
+    assert await asyncio.wait({beside}) == ({beside}, set())
