@@ -74,6 +74,27 @@ async def test_a_clock_that_is_set_leads_to_a_run_and_to_a_schedule_from_then_on
     assert [at - first < MINUTE and at >= first for at in moments].count(True) >= 2
 
 
+async def test_a_reading_that_a_run_could_rest_on_is_given_up_when_the_clock_is_set(tmp_path: Path) -> None:
+    async with fleet_of(tmp_path, devices=2) as fleet:
+        fleet.settings(pool="    reading: {reread: 6h}\n")
+        scheduled(fleet, every="1s")
+        fleet.inventory(imeis(0, 2))
+        async with serving_here(fleet):
+            await runs_of(fleet, 3)
+            assert len(set(_readings(fleet)[1:])) == 1, "the runs after the first are quiet"
+            with time_machine.travel(datetime.now(UTC) + 2 * HOUR, tick=True):
+                first = datetime.now(UTC)
+                async with asyncio.timeout(30):
+                    while _readings(fleet)[-1] < first:
+                        await asyncio.sleep(0.05)
+
+
+def _readings(fleet: Fleet) -> list[datetime]:
+    """When the pool was read, run by run."""
+    rows = query(fleet.folder / "licensesync.db", "SELECT read_at FROM pool_runs ORDER BY id")
+    return [datetime.fromisoformat(at).replace(tzinfo=UTC) for (at,) in rows]
+
+
 def test_only_a_step_is_told_and_it_is_told_once() -> None:
     shown, passed = iter([100, 110.5, 30, 40, 9_000]), iter([0, 10, 20, 30, 40])
     clock = Clock(lambda: next(shown), lambda: next(passed))

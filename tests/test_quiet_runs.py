@@ -168,6 +168,15 @@ async def test_after_an_apply_in_between_the_pool_is_read_whole_though_all_is_as
         assert await watch.reads_whole()
 
 
+async def test_a_ledger_that_does_not_know_of_the_reading_cannot_tell_what_was_sent_since(tmp_path: Path) -> None:
+    async with watch_of(tmp_path) as watch:
+        watch.fleet.inventory(FLEET)
+        await watch.quiet()
+        for file in tmp_path.glob("licensesync.db*"):
+            file.unlink()
+        assert await watch.reads_whole()
+
+
 async def test_plan_and_apply_read_whole_and_say_so(tmp_path: Path) -> None:
     async with watch_of(tmp_path) as watch:
         watch.fleet.inventory(FLEET)
