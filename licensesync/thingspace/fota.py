@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, date, datetime
 
+from licensesync.aside import aside
 from licensesync.errors import ApiError, BatchRejected, IncompleteObservation, NoSuchResource, RequestRejected
 from licensesync.model import Action, Capacity, DeviceId, Observed, Outcome, Pool, Verb
 from licensesync.thingspace import batch_errors, fota_calls, fota_verdicts
@@ -37,8 +38,8 @@ class FotaReader:
         """
         bought = asyncio.create_task(self._subscription())
         try:
-            tally = await self._walked_whole(Known.of(known) if known else self._seen, progress, bought)
-            self._seen = Known.of(tally.devices)
+            tally = await self._walked_whole(await aside(Known.of, known) if known else self._seen, progress, bought)
+            self._seen = await aside(Known.of, tally.devices)
             return Observed(tally.devices, self._capacity(tally.total, tally.assigned, await bought))
         except RequestRejected:
             self._refuse_by_event_only(await bought)
