@@ -13,11 +13,11 @@ def serve(context: typer.Context) -> None:
 
     from licensesync import settings
     from licensesync.cli import composition
-    from licensesync.daemon import heap, serving
+    from licensesync.daemon import runtime, serving
     from licensesync.exit_codes import ExitCode
 
     composition.configure_journal(context.obj)
     found = settings.load(settings.find(context.obj.settings, os.environ, Path.cwd()))
-    heap.settle()
+    runtime.settle()
     in_order = asyncio.run(serving.serve(found, os.environ))
     raise typer.Exit(ExitCode.FINE if in_order else ExitCode.UNUSABLE)
