@@ -20,4 +20,6 @@ async def aside(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.shield(doing)
     except asyncio.CancelledError:
         await asyncio.wait({doing})
+        if not doing.cancelled():
+            doing.exception()  # nobody is left to hear of it
         raise

@@ -28,8 +28,8 @@ settings.load_profile("usual")
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: many a test waits for a service, a signal or a clock."""
-    return 1 + len(os.sched_getaffinity(0))
+    """Twice as many as there are cores: many a test waits for a service, a signal or a clock."""
+    return 2 * len(os.sched_getaffinity(0))
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ async def test_who_is_cancelled_waits_for_the_end_of_the_thread() -> None:
         begun.set()
         may_end.wait(30)
         ended.set()
+        raise ValueError
 
     task = asyncio.create_task(aside(work))
     assert await asyncio.to_thread(begun.wait, 30)
