@@ -9,6 +9,8 @@ import pytest
 MEASURED = (
     "test_alarms.py",
     "test_callback_wire.py",
+    "test_columns.py",
+    "test_cuts.py",
     "test_guard.py",
     "test_inventory.py",
     "test_ledger_memory.py",
