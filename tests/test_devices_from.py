@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from licensesync import devices_from
@@ -47,6 +47,7 @@ def table(header: Sequence[str], devices: Sequence[Fields], *, one_by_one: bool 
     return end.join(map(",".join, [header, *lines, ()]))
 
 
+@settings(deadline=None)  # thousands of lines take their time
 @given(st.sampled_from(HEADERS), st.lists(fields(NOTES), max_size=6), st.sampled_from(["\n", "\r\n"]), st.data())
 def test_alike_or_not_a_line_says_the_same(
     header: Sequence[str], few: list[Fields], end: str, data: st.DataObject

@@ -78,7 +78,8 @@ def apply(
     report = run.planned_and_carried_out(work, wish)
     code = of_report(report)
     try:
-        output.save(out, json.report(report, code))
+        if out is not None:
+            output.save(out, json.report(report, code))
     finally:  # a run is told once, whatever becomes of the file
         output.print_report(report, code, form)
     raise typer.Exit(code)

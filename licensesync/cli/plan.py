@@ -51,7 +51,8 @@ def plan(
     output.must_be_writable(out)
     with ledger.remembered(work, named) as recall:
         run_plan = asyncio.run(planned(work, recall))
-    output.save(out, json.plan(run_plan))
+    if out is not None:
+        output.save(out, json.plan(run_plan))
     output.print_plan(run_plan, form)
     raise typer.Exit(exit_codes.of_plan(run_plan, detailed=detailed_exitcode))
 
