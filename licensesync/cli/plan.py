@@ -40,17 +40,15 @@ def plan(
     ] = None,
 ) -> None:
     """Show what would change: reads, compares, prints. Never writes to ThingSpace."""
-    import asyncio
-
     from licensesync import exit_codes
-    from licensesync.cli import composition, ledger, output
+    from licensesync.cli import composition, ledger, output, to_the_end
     from licensesync.render import json
 
     work = composition.prepare(context.obj, pool, git_ref)
     named = composition.named_at(work, base) if base is not None else {}
     output.must_be_writable(out)
     with ledger.remembered(work, named) as recall:
-        run_plan = asyncio.run(planned(work, recall))
+        run_plan = to_the_end.run(planned(work, recall))
     if out is not None:
         output.save(out, json.plan(run_plan))
     output.print_plan(run_plan, form)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 
 from licensesync import provenance
-from licensesync.cli import composition, ledger
+from licensesync.cli import composition, ledger, to_the_end
 from licensesync.cli import plan as dry_run
 from licensesync.cli.options import Globals
 from licensesync.composition import Written
@@ -69,7 +68,7 @@ def _planned(work: Written, *, offline: bool) -> tuple[Plan | Unread, ...]:
     except CredentialsError as error:
         return _unread(work, str(error))
     with ledger.remembered(asking, {}) as recall:
-        return asyncio.run(dry_run.planned(asking, recall)).pools
+        return to_the_end.run(dry_run.planned(asking, recall)).pools
 
 
 def _unread(work: Written, why: str) -> tuple[Unread, ...]:

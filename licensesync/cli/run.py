@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import typer
 
 from licensesync import composition, guard, reconcile, reviewed, running
-from licensesync.cli import output
+from licensesync.cli import output, to_the_end
 from licensesync.cli.apply import Wish
 from licensesync.cli.progress import progress_on
 from licensesync.composition import Gated, Pass
@@ -32,7 +32,7 @@ def planned_and_carried_out(work: Pass, wish: Wish) -> Report:
     """What became of the plan: carried out, or declined where it was not the one that was meant."""
     try:
         with running.kept(work.settings.ledger_path(os.environ), "apply", work.info) as book:
-            return asyncio.run(_run(work, wish, book))
+            return to_the_end.run(_run(work, wish, book))
     except asyncio.CancelledError:
         _say("stopped at once: what became of the batches in flight is not known; the next run finds out")
         raise typer.Abort from None

@@ -13,6 +13,7 @@ from pathlib import Path
 import typer
 
 from licensesync import composition, devices_from, reconcile
+from licensesync.cli import to_the_end
 from licensesync.cli.import_ import LIST
 from licensesync.cli.progress import progress_on
 from licensesync.composition import Lister, Survey
@@ -35,7 +36,7 @@ def read_whole(work: Survey, listed: Mapping[str, Collection[DeviceId]] | None =
 
     Where a pool cannot be read whole, says so and ends the program.
     """
-    read = asyncio.run(_read(work, listed or {}))
+    read = to_the_end.run(_read(work, listed or {}))
     unread = [each for each in read if isinstance(each, Unread)]
     for each in unread:
         _say(f"licensesync: pool {each.pool.name} could not be read whole ({each.reading}): {each.problem}")
