@@ -93,30 +93,33 @@ class Service:
     async def live(self) -> bool:
         """From the first look at the inventory to the end; whether it ended in order."""
         with self._hearing_signals():
-            if work := await self._first():
-                await self._serve(work)
+            if settings := await self._first():
+                await self._serve(settings)
         self._log.info("serve.stopped", in_order=self._in_order)
         return self._in_order
 
-    async def _serve(self, work: Pass) -> None:
-        self._board.bell = bell = Bell(work.settings.schedule, self._due.set)
+    async def _serve(self, settings: Settings) -> None:
+        self._board.bell = bell = Bell(settings.schedule, self._due.set)
         try:
-            async with self._hearing(work.settings), self._visible(work.settings) as address, self._notifier.telling():
+            async with self._hearing(settings), self._visible(settings) as address, self._notifier.telling():
                 await self._begin(address)
                 async with self._keeping_up_to_date():
                     await self._make_runs()
         finally:
             bell.close()
 
-    async def _first(self) -> Pass | None:
-        """The first look; None where the service was told to end meanwhile, whatever that has cut short."""
+    async def _first(self) -> Settings | None:
+        """The settings of the first look; None where the service was told to end meanwhile.
+
+        Not the inventory, which would be kept in memory for the service's life, beside the newest.
+        """
         try:
-            work = await self._orders.first()
+            settings = (await self._orders.first()).settings
         except LicenseSyncError:
             if not self.rounds.stop.is_set():
                 raise
             return None
-        return None if self.rounds.stop.is_set() else work
+        return None if self.rounds.stop.is_set() else settings
 
     async def _begin(self, address: str) -> None:
         await self._take()

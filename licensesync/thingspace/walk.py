@@ -165,6 +165,7 @@ class _Walkers:
                 for task in [each for each in self._under_way if each.done()]:
                     self._settle(self._under_way[task], task)
                     del self._under_way[task]
+                    await asyncio.sleep(0)  # a page takes milliseconds; others have their turn between two
         finally:
             for task in self._under_way:
                 task.cancel()
