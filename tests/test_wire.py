@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -456,6 +456,17 @@ def test_the_services_words_are_kept_short_and_on_one_line() -> None:
     assert told is not None
     assert told.isprintable()
     assert len(told) <= 201
+
+
+@pytest.mark.parametrize("before", range(180, 206))
+@pytest.mark.parametrize("statuses", [("Failure",), ("Failure", "Success")])
+def test_no_part_of_a_secret_is_quoted_where_words_about_a_device_are_cut(before: int, statuses: Sequence[str]) -> None:
+    words = f"{'x' * before}hunter2 and so on"
+    rows = [VerdictRow(DEVICE, status, words) for status in statuses]
+    action = Action(Verb.ASSIGN, DEVICE)
+    (told,) = fota_verdicts.of_answer([action], rows, NOW, lambda text: text.replace("hunter2", "***"))
+    assert told.service is not None
+    assert "h" not in told.service
 
 
 @pytest.mark.parametrize("name", ["fota-v3-assign-200.json", "fota-v3-remove-200.json"])

@@ -60,7 +60,8 @@ def _meaning(
     redacted: Callable[[str], str], verb: Verb, status: str, reason: str, next_attempt: str | None
 ) -> _Meaning:
     words, told = excerpt(reason or status), status.lower()
-    quoted, retry_at = redacted(words), moment(next_attempt)
+    quoted = excerpt(redacted(reason or status))  # in this order: of a secret that is cut a part would be left
+    retry_at = moment(next_attempt)
     if ALREADY[verb] in words.lower():
         return _Meaning(OutcomeKind.DONE, OutcomeReason.ALREADY, quoted)
     if "success" in told and "unsuccess" not in told:
