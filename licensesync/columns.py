@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from itertools import chain, filterfalse, groupby, islice, pairwise
+from itertools import chain, cycle, filterfalse, groupby, islice
 from operator import lt
 from typing import Any, Final, TypeVar
 
@@ -14,16 +14,22 @@ NONE: Final = "-"
 """What stands in a cell without digits."""
 LONGEST: Final = 20
 """Digits of the longest number that a row can have."""
-AT_ONCE: Final = 20_000  # rows that are read at once: other threads wait meanwhile
-SORTED_AT_ONCE: Final = 200_000
-SAMPLE: Final = 1_000
+AT_ONCE: Final = 5_000  # rows that are read at once: other threads wait meanwhile
+SORTED_AT_ONCE: Final = 5_000  # the same
+SAMPLE: Final = 8_000
 
 Value = TypeVar("Value", int, str)
+T = TypeVar("T")
 
 
 def in_parts(rows: range) -> Iterator[range]:
     """The same rows, as many at a time as are read at once."""
     return (rows[start : start + AT_ONCE] for start in range(0, len(rows), AT_ONCE))
+
+
+def every(step: int, values: Iterable[T]) -> Iterator[T]:
+    """The first of the values, and each so many further on; other threads need not wait until all are passed."""
+    return (value for turn, value in zip(cycle(range(step)), values, strict=False) if turn == 0)
 
 
 class Digits:
@@ -69,6 +75,38 @@ class Digits:
         return self._cells[rows.start * self._width : rows.stop * self._width].decode().split()
 
 
+class Numbers:
+    """Numbers by row. As many as are added in even steps take next to nothing."""
+
+    def __init__(self) -> None:
+        self._pieces: list[range | array[int]] = []
+        self._starts: list[int] = []
+        self._length = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, row: int) -> int:
+        piece = bisect_right(self._starts, row) - 1
+        return self._pieces[piece][row - self._starts[piece]]
+
+    def extend(self, numbers: Sequence[int]) -> None:
+        if not numbers:
+            return
+        last = self._pieces[-1] if self._pieces else None
+        if isinstance(numbers, range):
+            self._add(numbers)
+        elif isinstance(last, array):
+            last.extend(numbers)
+        else:
+            self._add(array("Q", numbers))
+        self._length += len(numbers)
+
+    def _add(self, piece: range | array[int]) -> None:
+        self._pieces.append(piece)
+        self._starts.append(self._length)
+
+
 class Packed(AbstractSet[str]):
     """A set of texts of which those that are numbers, as identifiers are, take eight bytes each."""
 
@@ -111,11 +149,12 @@ class Index:
         self._order: array[int] | None = None
         if not _ascend(numbers):
             self._order = array("I")
-            for low, high in _ranges(numbers):
-                rows = [row for row, number in enumerate(numbers) if low <= number < high]
-                rows.sort(key=numbers.__getitem__)
-                self._order.extend(rows)
-            numbers = array("Q", map(numbers.__getitem__, self._order))
+            ascending: array[int] = array("Q")
+            for rows in _dealt(range(len(numbers)), numbers, _bounds(numbers), lambda: array("I")):
+                listed = sorted(rows, key=numbers.__getitem__)
+                self._order.extend(listed)
+                ascending.extend(map(numbers.__getitem__, listed))
+            numbers = ascending
         self._numbers = numbers
 
     def rows(self, text: str) -> Iterator[int]:
@@ -144,24 +183,32 @@ def _ascend(numbers: Sequence[int]) -> bool:
 
 
 def in_order(values: Collection[Value]) -> Iterator[list[Value]]:
-    """All values in their order, some ten thousands at a time; they are gone through once for each.
+    """All values in their order, some ten thousands at a time.
 
     To sort a million at once would take a hundred megabytes, and every other thread would wait for it.
     """
-    for low, high in _ranges(values):
-        if part := sorted(value for value in values if low <= value < high):
-            yield part
+    bounds, numbers = _bounds(values), isinstance(values, array)
+    return filter(None, map(sorted, _dealt(values, values, bounds, (lambda: array("Q")) if numbers else list)))
 
 
-def _ranges(values: Collection[Value]) -> Iterator[tuple[Value, Value]]:
-    """Ranges, each from a value up to another, that hold about as many of the values each, and together all."""
-    if not values:
-        return iter(())
-    sample: list[Value] = sorted(islice(values, 0, None, len(values) // SAMPLE + 1))
-    step: int = SAMPLE * SORTED_AT_ONCE // len(values) + 1
-    last: Any = max(values)
-    beyond: Any = f"{last}\0" if isinstance(last, str) else last + 1
-    bounds: list[Value] = [min(values)]
-    bounds += sample[step::step]
-    bounds.append(beyond)
-    return pairwise(bounds)
+def _dealt(
+    values: Iterable[T], keys: Iterable[Value], bounds: Sequence[Value], part: Callable[[], Any]
+) -> Iterator[Any]:
+    """The values in parts: those whose key is below the first bound, then those below the second, and so on."""
+    parts = [part() for _ in range(len(bounds) + 1)]
+    append = [each.append for each in parts]
+    for value, key in zip(values, keys, strict=True):
+        append[bisect_right(bounds, key)](value)
+    del append
+    parts.reverse()
+    while parts:
+        yield parts.pop()
+
+
+def _bounds(values: Collection[Value]) -> Sequence[Value]:
+    """Values between which there are about as many of them as are sorted at once."""
+    if len(values) <= SORTED_AT_ONCE:
+        return ()
+    sample = sorted(every(len(values) // SAMPLE + 1, values))
+    parts = len(values) // SORTED_AT_ONCE + 1
+    return [sample[len(sample) * part // parts] for part in range(1, parts)]

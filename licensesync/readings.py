@@ -16,7 +16,7 @@ from licensesync.ledger.book import Book
 from licensesync.model import Capacity, DeviceId, Observed, Pool
 from licensesync.reconcile import LicenseService
 
-AT_ONCE: Final = 20_000  # devices that are packed at once
+AT_ONCE: Final = 5_000  # devices that are packed at once
 
 
 @dataclass(frozen=True, eq=False, slots=True)

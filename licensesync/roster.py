@@ -15,7 +15,7 @@ from itertools import chain, repeat
 from typing import Final, cast
 from zlib import crc32
 
-from licensesync.columns import NONE, Digits, Index, in_parts
+from licensesync.columns import NONE, Digits, Index, Numbers, in_parts
 from licensesync.located import at
 from licensesync.model import DeviceId, Entry, Iccid, Imei, Place, Pool, Product, Protection, imei_of
 from licensesync.problems import Problems
@@ -60,18 +60,18 @@ class Roster:
         self.consenting: set[int] = set()
         self._imeis = Digits(LONGEST_IMEI)
         self._iccids = Digits(LONGEST_ICCID)  # as far as the last one
-        self._positions: array[int] = array("Q")
+        self._positions = Numbers()
         self._notes: array[int] = array("I")  # checksums as far as the last note, 0 for none
 
     def __len__(self) -> int:
         return len(self._imeis)
 
-    def add_plain(self, imeis: Sequence[str], positions: Iterable[int]) -> None:
+    def add_plain(self, imeis: Sequence[str], positions: Sequence[int]) -> None:
         """Adds devices that are known by IMEI alone."""
         self._imeis.extend(imeis)
         self._positions.extend(positions)
 
-    def add_named(self, imeis: Sequence[str], iccids: Sequence[str], positions: Iterable[int]) -> None:
+    def add_named(self, imeis: Sequence[str], iccids: Sequence[str], positions: Sequence[int]) -> None:
         """Adds devices that are known by IMEI and, where it is not empty, ICCID."""
         if any(iccids):
             self._iccids.fill(len(self))

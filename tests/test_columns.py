@@ -7,7 +7,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from licensesync.columns import SORTED_AT_ONCE, Digits, Index, Packed, in_order
+from licensesync.columns import SORTED_AT_ONCE, Digits, Index, Numbers, Packed, in_order
 
 TEXTS = st.lists(
     st.one_of(
@@ -74,3 +74,19 @@ def test_an_index_of_many_finds_each_row() -> None:
     assert [next(index.rows(f"{numbers[row]}")) for row in some] == list(some)
     assert list(index.rows(f"{numbers[5]}")) == [5, len(numbers)]
     assert list(index.rows("0")) == []
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.lists(st.integers(0, 2**64 - 1), max_size=4),
+            st.builds(lambda first, count, step: range(first, first + count * step, step), *[st.integers(1, 9)] * 3),
+        )
+    )
+)
+def test_numbers_are_read_back_however_they_were_added(parts: list[list[int] | range]) -> None:
+    column = Numbers()
+    for part in parts:
+        column.extend(part)
+    expected = [number for part in parts for number in part]
+    assert [column[row] for row in range(len(column))] == expected

@@ -5,8 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
+from licensesync.columns import every
 from licensesync.thingspace.ranges import Order, Range
 
 LARGEST_SAMPLE = 8_192
@@ -26,7 +26,7 @@ class Known:
     def of(cls, devices: Collection[str]) -> Known:
         step = 1 + len(devices) // LARGEST_SAMPLE
         # Copies: the originals would keep a million others' memory from being given back.
-        copies = "\n".join(islice(devices, 0, None, step)).split("\n")
+        copies = "\n".join(every(step, devices)).split("\n")
         return cls(sorted(filter(None, copies)), step)
 
 
