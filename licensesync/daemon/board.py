@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +30,9 @@ FRESH: Final = 1.0
 SHARE: Final = 10
 """What took long to read is shown for so many times as long."""
 
+PATIENCE: Final = 0.02
+"""Seconds that metrics wait for the ledger: a scrape should be quick, and has most of them from elsewhere."""
+
 
 class Board:
     """What is shown: how the service stands now, and what the ledger said a moment ago at most."""
@@ -47,7 +49,7 @@ class Board:
         self._pulse = pulse
         self._began = datetime.now(UTC)
         self._document = b""
-        self._looking = asyncio.Lock()
+        self._looking: asyncio.Task[None] | None = None
         self._looks_again = float("-inf")
         self._log: Any = structlog.get_logger()
         metrics.ready_when(lambda: self.readiness().ok)
@@ -71,12 +73,14 @@ class Board:
         return self._course.readiness(pools, self.bell.overdue_since, datetime.now(UTC))
 
     async def metrics(self, accept: str) -> tuple[bytes, str]:
-        with suppress(LedgerError):  # the runs tell of it; the other figures are as good as ever
-            await self._look()
+        """What the ledger cannot tell is told by the runs; what it takes its time for is as it said the last time."""
+        await asyncio.wait({self._look()}, timeout=PATIENCE if self._document else None)
+        self._metrics.scheduled(self.next_run, self._backoff.attempts)
         return self._metrics.render(accept)
 
     async def status(self) -> bytes:
-        await self._look()
+        """Raises LedgerError."""
+        await asyncio.shield(self._look())
         return self._document
 
     def sentence(self) -> str:
@@ -110,20 +114,26 @@ class Board:
             self._log.warning("status.not-kept", problem=str(error))
         self._looks_again = float("-inf")
 
-    async def _look(self) -> None:
-        """The document and the metrics are as of now, or of a moment ago. Raises LedgerError."""
+    def _look(self) -> asyncio.Task[None]:
+        """At its end the document and the metrics are as of now, or of a moment ago. Raises LedgerError."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._looked())
+            self._looking.add_done_callback(lambda look: look.cancelled() or look.exception())  # perhaps nobody waits
+        return self._looking
+
+    async def _looked(self) -> None:
         clock = asyncio.get_running_loop().time
-        async with self._looking:
-            if clock() < self._looks_again:
-                return
-            begun = clock()
-            self._metrics.scheduled(self.next_run, self._backoff.attempts)
-            pools = self._orders.in_force.settings.pools
-            if stands := await asyncio.to_thread(self._stands, pools, self._record()):
-                self._document = status.document(stands)
-                for pool in stands.pools:
-                    self._metrics.quarantine(pool.pool, pool.quarantined)
-                    self._metrics.open_requests(pool.pool, pool.open_requests)
+        begun = clock()
+        if begun < self._looks_again:
+            return
+        self._looks_again = begun
+        pools = self._orders.in_force.settings.pools
+        if stands := await asyncio.to_thread(self._stands, pools, self._record()):
+            self._document = status.document(stands)
+            for pool in stands.pools:
+                self._metrics.quarantine(pool.pool, pool.quarantined)
+                self._metrics.open_requests(pool.pool, pool.open_requests)
+        if self._looks_again == begun:  # unless something was kept meanwhile
             self._looks_again = clock() + max(FRESH, SHARE * (clock() - begun))
 
     def _record(self) -> ServiceRecord:
