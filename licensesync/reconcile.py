@@ -10,7 +10,7 @@ from functools import partial
 from typing import Protocol
 
 from licensesync import guard, planner
-from licensesync.aside import aside
+from licensesync.aside import aside, let_go
 from licensesync.errors import ApiError, IncompleteObservation, LedgerError, LoginRejected
 from licensesync.model import (
     Approval,
@@ -43,7 +43,10 @@ class Observer(Protocol):
     def pool(self) -> Pool: ...
 
     async def observe(self, known: Collection[DeviceId], progress: Callable[[int, int | None], None]) -> Observed:
-        """Who holds a license, proved whole. Raises IncompleteObservation or ApiError."""
+        """Who holds a license, proved whole. A set of holders that can be changed is the caller's own.
+
+        Raises IncompleteObservation or ApiError.
+        """
         ...
 
 
@@ -177,6 +180,7 @@ async def _planned(target: Target, policy: Policy, journal: Journal) -> Plan | U
         await target.recollection.keep(observed)
     memory = await target.recall(observed)
     plan = await aside(_judged, target, observed, policy, memory)
+    await let_go(observed.holders)
     return _told(plan, policy, memory, journal)
 
 
@@ -190,6 +194,7 @@ async def _planned_by_recollection(target: Target, policy: Policy, journal: Jour
     if plan.verdict is not PlanVerdict.IN_STEP:
         return None
     journal.read(plan.pool, older)
+    await let_go(older.holders)
     return _told(replace(plan, rests_on=older.rests_on), policy, memory, journal)
 
 

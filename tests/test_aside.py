@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from licensesync.aside import aside
+from licensesync.aside import AT_ONCE, aside, let_go
 
 
 async def test_the_loop_goes_on_while_something_takes_long() -> None:
@@ -39,3 +39,15 @@ async def test_who_is_cancelled_waits_for_the_end_of_the_thread() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert ended.is_set()
+
+
+async def test_a_set_is_let_go_of_to_the_last_thing() -> None:
+    things = set(range(2 * AT_ONCE + 1))
+    await let_go(things)
+    assert things == set()
+
+
+async def test_what_others_may_use_is_left_as_it_is() -> None:
+    things = frozenset({1})
+    await let_go(things)
+    assert things == {1}
