@@ -6,7 +6,8 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from itertools import chain, cycle, filterfalse, groupby, islice
+from functools import partial
+from itertools import chain, count, cycle, filterfalse, groupby, islice
 from operator import lt
 from typing import Any, Final, TypeVar
 
@@ -17,6 +18,7 @@ LONGEST: Final = 20
 AT_ONCE: Final = 5_000  # rows that are read at once: other threads wait meanwhile
 SORTED_AT_ONCE: Final = 5_000  # the same
 SAMPLE: Final = 8_000
+PARTS: Final = 64  # in which a number is looked for twice, a power of two
 
 Value = TypeVar("Value", int, str)
 T = TypeVar("T")
@@ -64,7 +66,10 @@ class Digits:
     def are_unique(self) -> bool:
         """Whether all are different numbers: then no text stands here twice."""
         numbers = self.numbers()
-        return _ascend(numbers) or all(map(_ascend, in_order(numbers)))
+        if _ascend(numbers):
+            return True
+        parts = _dealt(numbers, map((PARTS - 1).__and__, numbers), PARTS, _no_numbers)
+        return all(len(set(part)) == len(part) for part in parts)
 
     def fill(self, rows: int) -> None:
         """Cells without digits, up to a number of rows."""
@@ -150,7 +155,8 @@ class Index:
         if not _ascend(numbers):
             self._order = array("I")
             ascending: array[int] = array("Q")
-            for rows in _dealt(range(len(numbers)), numbers, _bounds(numbers), lambda: array("I")):
+            bounds = _bounds(numbers)
+            for rows in _dealt(count(), _places(numbers, bounds), len(bounds) + 1, lambda: array("I")):
                 listed = sorted(rows, key=numbers.__getitem__)
                 self._order.extend(listed)
                 ascending.extend(map(numbers.__getitem__, listed))
@@ -187,22 +193,30 @@ def in_order(values: Collection[Value]) -> Iterator[list[Value]]:
 
     To sort a million at once would take a hundred megabytes, and every other thread would wait for it.
     """
-    bounds, numbers = _bounds(values), isinstance(values, array)
-    return filter(None, map(sorted, _dealt(values, values, bounds, (lambda: array("Q")) if numbers else list)))
+    bounds = _bounds(values)
+    part: Callable[[], Any] = _no_numbers if isinstance(values, array) else list
+    return filter(None, map(sorted, _dealt(values, _places(values, bounds), len(bounds) + 1, part)))
 
 
-def _dealt(
-    values: Iterable[T], keys: Iterable[Value], bounds: Sequence[Value], part: Callable[[], Any]
-) -> Iterator[Any]:
-    """The values in parts: those whose key is below the first bound, then those below the second, and so on."""
-    parts = [part() for _ in range(len(bounds) + 1)]
-    append = [each.append for each in parts]
-    for value, key in zip(values, keys, strict=True):
-        append[bisect_right(bounds, key)](value)
+def _dealt(values: Iterable[T], places: Iterable[int], parts: int, part: Callable[[], Any]) -> Iterator[Any]:
+    """The values in so many parts, each in the one that has its place."""
+    dealt = [part() for _ in range(parts)]
+    append = [each.append for each in dealt]
+    for value, place in zip(values, places, strict=False):
+        append[place](value)
     del append
-    parts.reverse()
-    while parts:
-        yield parts.pop()
+    dealt.reverse()
+    while dealt:
+        yield dealt.pop()
+
+
+def _places(values: Iterable[Value], bounds: Sequence[Value]) -> Iterator[int]:
+    """How many of the bounds are not above a value, for each of them."""
+    return map(partial(bisect_right, bounds), values)
+
+
+def _no_numbers() -> array[int]:
+    return array("Q")
 
 
 def _bounds(values: Collection[Value]) -> Sequence[Value]:

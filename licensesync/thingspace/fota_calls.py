@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import date
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, TypeVar
 from urllib.parse import quote
 
@@ -39,7 +40,7 @@ class License(msgspec.Struct, gc=False):
     assignmentTime: str | None = None  # noqa: N815 - ThingSpace's name
 
 
-class StatusPage(msgspec.Struct, rename="camel"):
+class StatusPage(msgspec.Struct, rename="camel", frozen=True, dict=True):
     """One page of who holds a license: `deviceList`, the counts where it has them, and where the next page starts."""
 
     account_name: str
@@ -50,7 +51,7 @@ class StatusPage(msgspec.Struct, rename="camel"):
     last_seen_device_id: int | str | None = None
     device_list: list[License] | None = None
 
-    @property
+    @cached_property
     def identifiers(self) -> list[DeviceId]:
         """The devices of this page, in the order in which they stand there."""
         return [row.deviceId for row in self.device_list or []]

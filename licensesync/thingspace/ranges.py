@@ -25,6 +25,10 @@ class Order:
     identifier: Callable[[int, int], str]  # at this place, with so many digits
     end: Callable[[int], int]  # of the line of numbers, for identifiers of so many digits
 
+    def listed(self, identifiers: Sequence[str]) -> list[str]:
+        """The identifiers in this order; those of one length are in the same in any."""
+        return sorted(identifiers, key=None if len(set(map(len, identifiers))) == 1 else self.key)
+
 
 NUMBERS = Order(
     key=lambda identifier: identifier.zfill(LONGEST_IDENTIFIER),  # texts of one length compare as their numbers
@@ -44,7 +48,7 @@ def order_of(page: StatusPage) -> Order | None:
     """The order in which the cursor is the last of this page's identifiers: as numbers, as texts, or none."""
     if page.identifiers and all(each.isdecimal() for each in (*page.identifiers, page.cursor)):
         for order in (NUMBERS, TEXTS):
-            if max(map(order.key, page.identifiers)) == order.key(page.cursor):
+            if order.key(order.listed(page.identifiers)[-1]) == order.key(page.cursor):
                 return order
     return None
 
@@ -93,7 +97,7 @@ class Ranges:
         key = self._order.key
         if not all(map(str.isdecimal, page.identifiers)):
             raise OrderInDoubt("an identifier on a page is not a number")
-        listed = sorted(page.identifiers, key=key)
+        listed = self._order.listed(page.identifiers)
         if listed and key(listed[0]) <= key(mine.cursor):
             raise OrderInDoubt("a page holds identifiers below its cursor")
         if not page.more:

@@ -94,7 +94,7 @@ async def side_by_side(fetch: Fetch, tally: Tally, known: Known, cursors: int) -
     tally.take(first)
     ranges = Ranges(order, _moved_on(first, {START}))
     cuts = Cuts(order, Foreknown(known, order, first.assigned_licenses), first.assigned_licenses, useful)
-    cuts.begin(ranges, sorted(first.identifiers, key=order.key))
+    cuts.begin(ranges, order.listed(first.identifiers))
     await _Walkers(fetch, tally, ranges, cuts).walk(useful)
     return tally
 
