@@ -36,7 +36,6 @@ def _import_all() -> None:
     for module in pkgutil.walk_packages(licensesync.__path__, "licensesync."):
         if module.name != "licensesync.__main__":
             importlib.import_module(module.name)
-    importlib.import_module("typer._adapters")  # what typer imports at the first option that it reads
 
 
 def _serve(orders: socket.socket) -> dict[str, Any]:
