@@ -7,7 +7,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from functools import partial
-from itertools import chain, count, cycle, filterfalse, groupby, islice
+from itertools import chain, count, filterfalse, groupby, islice
 from operator import lt
 from typing import Any, Final, TypeVar
 
@@ -31,7 +31,10 @@ def in_parts(rows: range) -> Iterator[range]:
 
 def every(step: int, values: Iterable[T]) -> Iterator[T]:
     """The first of the values, and each so many further on; other threads need not wait until all are passed."""
-    return (value for turn, value in zip(cycle(range(step)), values, strict=False) if turn == 0)
+    rest = iter(values)
+    for value in rest:
+        yield value
+        next(islice(rest, step - 1, step - 1), None)
 
 
 class Digits:
@@ -189,7 +192,7 @@ def _ascend(numbers: Sequence[int]) -> bool:
 
 
 def in_order(values: Collection[Value]) -> Iterator[list[Value]]:
-    """All values in their order, some ten thousands at a time.
+    """All values in their order, some thousands at a time.
 
     To sort a million at once would take a hundred megabytes, and every other thread would wait for it.
     """

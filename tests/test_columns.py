@@ -7,7 +7,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from licensesync.columns import SORTED_AT_ONCE, Digits, Index, Numbers, Packed, in_order
+from licensesync.columns import SORTED_AT_ONCE, Digits, Index, Numbers, Packed, every, in_order
 
 TEXTS = st.lists(
     st.one_of(
@@ -90,3 +90,8 @@ def test_numbers_are_read_back_however_they_were_added(parts: list[list[int] | r
         column.extend(part)
     expected = [number for part in parts for number in part]
     assert [column[row] for row in range(len(column))] == expected
+
+
+@given(st.lists(st.integers()), st.integers(1, 9))
+def test_every_so_many_are_those_of_a_slice(values: list[int], step: int) -> None:
+    assert list(every(step, values)) == values[::step]
