@@ -27,8 +27,11 @@ def with_wrong_check_digits(imeis: Sequence[Imei]) -> list[int]:
     The digits of one place in all of them are added as one long number, whose bytes never overflow: a million take a
     tenth of a second.
     """
-    places = [index for index, imei in enumerate(imeis) if len(imei) == WITH_CHECK_DIGIT]
-    digits = "".join(imeis[index] for index in places).encode()
+    places: Sequence[int] = range(len(imeis))
+    if set(map(len, imeis)) != {WITH_CHECK_DIGIT}:
+        places = [index for index in places if len(imeis[index]) == WITH_CHECK_DIGIT]
+        imeis = [imeis[index] for index in places]
+    digits = "".join(imeis).encode()
     total = 0
     for place in range(WITH_CHECK_DIGIT):
         worth = digits[place::WITH_CHECK_DIGIT].translate(_DOUBLED if place % 2 else _SINGLE)
