@@ -71,7 +71,7 @@ class Service:
     def read(self, known: Sequence[str], cursors: int) -> tuple[set[DeviceId], float]:
         """Who was seen, and after how many seconds."""
         tally = Tally(lambda _seen, _of: None)
-        read, seconds = virtual_time.run(side_by_side(self.fetch, tally, Known.of(known), cursors))
+        read, seconds = virtual_time.run(side_by_side(self.fetch, tally, virtual_time.Ready(Known.of(known)), cursors))
         return read.devices, seconds
 
 

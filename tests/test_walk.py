@@ -14,6 +14,7 @@ from urllib.parse import unquote
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from virtual_time import Ready
 
 from licensesync.errors import (
     ApiError,
@@ -150,7 +151,7 @@ async def alone(listing: Listing) -> set[str]:
 
 
 async def together(listing: Listing, starts: Iterable[str], cursors: int) -> set[str]:
-    return set((await side_by_side(listing.fetch, tally(), known(starts), cursors)).devices)
+    return set((await side_by_side(listing.fetch, tally(), Ready(known(starts)), cursors)).devices)
 
 
 # --- one cursor
@@ -288,7 +289,7 @@ async def test_an_endless_list_ends_with_several_cursors_too() -> None:
 
     listing = Listing([], most=1000)
     with pytest.raises(IncompleteObservation, match="the service counts 300"):
-        await side_by_side(fetch, tally(), known(made_up(100 * each) for each in range(50)), 4)
+        await side_by_side(fetch, tally(), Ready(known(made_up(100 * each) for each in range(50))), 4)
 
 
 # --- several cursors
@@ -473,7 +474,7 @@ async def test_a_range_that_goes_on_where_the_one_before_it_ended_gives_up_if_th
         return page
 
     with pytest.raises(IncompleteObservation, match="no longer accepted"):
-        await side_by_side(fetch, tally(), known([wrong_start]), 2)
+        await side_by_side(fetch, tally(), Ready(known([wrong_start])), 2)
     assert len(asked) <= 20
 
 
@@ -625,6 +626,21 @@ async def test_pages_in_no_useful_order_cost_few_requests_more_than_with_one_cur
     listing = Listing(holders, order=order)
     assert (await observed(listing, starts=holders)).holders == set(holders)
     assert len(listing.asked) <= listing.pages + 10
+
+
+async def test_a_second_reading_starts_from_what_the_first_has_seen_whatever_the_inventory_says() -> None:
+    holders = imeis(2000, Random(24))
+    listing = Listing(holders, strict=True)
+    reader, _ = reader_of(listing, cursors=8)
+    rejected = []
+    for _ in range(2):
+        listing.asked.clear()
+        seen = await reader.observe([DeviceId(each) for each in imeis(500, Random(25))], silent)
+        assert seen.holders == set(holders)
+        rejected.append(len({*listing.asked} - {"0", *holders}))
+    assert rejected[0] > 0
+    assert rejected[1] == 0
+    assert listing.most_at_once == 8
 
 
 @pytest.mark.parametrize("off_by", [-1, 1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine, Generator
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -36,3 +36,14 @@ def run(main: Coroutine[Any, Any, T]) -> tuple[T, float]:
     """What the coroutine returns, and how many seconds it has slept; it takes no more time than its own work."""
     with asyncio.Runner(loop_factory=_Loop) as runner:
         return runner.run(main), runner.get_loop().time()
+
+
+class Ready(Awaitable[T]):
+    """Something that nobody need wait for."""
+
+    def __init__(self, thing: T) -> None:
+        self._thing = thing
+
+    def __await__(self) -> Generator[None, None, T]:
+        return self._thing
+        yield

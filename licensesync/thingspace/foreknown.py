@@ -17,17 +17,18 @@ LEAST_SHARE = 1 / 8
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Identifiers that are probably in the account: every `step`-th of them, sorted, enough to start from."""
+    """Identifiers that are probably in the account: about every `step`-th of them, sorted, enough to start from."""
 
     sample: Sequence[str]
     step: int
 
     @classmethod
-    def of(cls, devices: Collection[str]) -> Known:
+    def of(cls, devices: Collection[str], apart: int = 1) -> Known:
+        """What is known from these devices, each of which stands for so many."""
         step = 1 + len(devices) // LARGEST_SAMPLE
         # Copies: the originals would keep a million others' memory from being given back.
         copies = "\n".join(every(step, devices)).split("\n")
-        return cls(sorted(filter(None, copies)), step)
+        return cls(sorted(filter(None, copies)), step * apart)
 
 
 class Foreknown:

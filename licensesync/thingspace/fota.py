@@ -31,22 +31,27 @@ class FotaReader:
         self._seen = Known.of(())
 
     async def observe(self, known: Collection[DeviceId], progress: Progress) -> Observed:
-        """Who holds a license, proved whole: as many as the service itself counts. `known` are probable holders; where
-        there are none, those that were seen last are taken for them.
+        """Who holds a license, proved whole: as many as the service itself counts. `known` are probable holders, for as
+        long as none were seen.
 
         Raises IncompleteObservation when that cannot be proved in three walks, ApiError when the service says no.
         """
         bought = asyncio.create_task(self._subscription())
+        likely = asyncio.create_task(self._likely(known))
         try:
-            tally = await self._walked_whole(await aside(Known.of, known) if known else self._seen, progress, bought)
-            self._seen = await aside(Known.of, tally.devices)
+            tally = await self._walked_whole(likely, progress, bought)
+            self._seen = tally.seen
             return Observed(tally.devices, self._capacity(tally.total, tally.assigned, await bought))
         except RequestRejected:
             self._refuse_by_event_only(await bought)
             raise
         finally:
-            bought.cancel()
-            await asyncio.wait({bought})
+            for beside in (bought, likely):
+                beside.cancel()
+            await asyncio.wait({bought, likely})
+
+    async def _likely(self, known: Collection[DeviceId]) -> Known:
+        return self._seen if self._seen.sample else await aside(Known.of, known)
 
     async def capacity(self) -> Capacity:
         """The service's counts of this moment. Raises ApiError, or IncompleteObservation where it has none."""
@@ -54,7 +59,9 @@ class FotaReader:
         lacking = page.total is None or page.assigned_licenses is None
         return self._capacity(page.total, page.assigned_licenses, await self._subscription() if lacking else None)
 
-    async def _walked_whole(self, known: Known, progress: Progress, bought: asyncio.Task[Subscription | None]) -> Tally:
+    async def _walked_whole(
+        self, known: asyncio.Task[Known], progress: Progress, bought: asyncio.Task[Subscription | None]
+    ) -> Tally:
         """A walk that saw as many devices as the service counts; one that did not is repeated, at most twice."""
         cursors = self._cursors
         for walk in range(1, WALKS + 1):
@@ -73,7 +80,7 @@ class FotaReader:
             await asyncio.sleep(PAUSE * walk)
         raise AssertionError("the last walk returns or raises")  # pragma: no cover - tells mypy so
 
-    async def _walked(self, known: Known, cursors: int, progress: Progress) -> Tally:
+    async def _walked(self, known: asyncio.Task[Known], cursors: int, progress: Progress) -> Tally:
         if cursors > 1:
             try:
                 return await side_by_side(self._page, Tally(progress, self.pool.tolerance), known, cursors)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from licensesync.errors import ApiError, IncompleteObservation, RequestRejected, Unauthorized
 from licensesync.model import DeviceId
 from licensesync.thingspace.cuts import Cuts
-from licensesync.thingspace.foreknown import Foreknown, Known
+from licensesync.thingspace.foreknown import LARGEST_SAMPLE, Foreknown, Known
 from licensesync.thingspace.fota_calls import START, StatusPage
 from licensesync.thingspace.ranges import OrderInDoubt, Origin, Range, Ranges, order_of
 
@@ -33,6 +33,7 @@ class Tally:
     progress: Progress
     tolerance: int = 0
     devices: set[DeviceId] = field(default_factory=set)
+    marks: list[DeviceId] = field(default_factory=list)  # of each page some, enough to start from the next time
     pages: int = 0
     total: int | None = None
     assigned: int | None = None
@@ -50,8 +51,14 @@ class Tally:
                     "while the list was read; somebody else is changing licenses"
                 )
             self.assigned = page.assigned_licenses
+        self.marks += page.identifiers[:: 1 + (self.assigned or 0) // LARGEST_SAMPLE]
         self._must_end()
         self.progress(len(self.devices), self.assigned)
+
+    @property
+    def seen(self) -> Known:
+        """What this walk has seen, for another to start from."""
+        return Known.of(self.marks, max(1, len(self.devices) // max(1, len(self.marks))))
 
     def _must_end(self) -> None:
         """No list is endless, whatever its cursors say."""
@@ -79,9 +86,9 @@ async def one_by_one(fetch: Fetch, tally: Tally) -> Tally:
     return await _onward(fetch, tally, first, {START})
 
 
-async def side_by_side(fetch: Fetch, tally: Tally, known: Known, cursors: int) -> Tally:
+async def side_by_side(fetch: Fetch, tally: Tally, known: Awaitable[Known], cursors: int) -> Tally:
     """Every page, by up to `cursors` walks at once, which start at identifiers that are `known` in the account, or at
-    guessed ones where the service takes them.
+    guessed ones where the service takes them. The first page does not wait for what is known.
 
     A list that is short, or whose first page does not show that it is ordered, is walked by one cursor. Raises
     OrderInDoubt where a later page shows that it is not; else as `one_by_one`.
@@ -93,7 +100,7 @@ async def side_by_side(fetch: Fetch, tally: Tally, known: Known, cursors: int) -
         return await _onward(fetch, tally, first, {START})
     tally.take(first)
     ranges = Ranges(order, _moved_on(first, {START}))
-    cuts = Cuts(order, Foreknown(known, order, first.assigned_licenses), first.assigned_licenses, useful)
+    cuts = Cuts(order, Foreknown(await known, order, first.assigned_licenses), first.assigned_licenses, useful)
     cuts.begin(ranges, order.listed(first.identifiers))
     await _Walkers(fetch, tally, ranges, cuts).walk(useful)
     return tally

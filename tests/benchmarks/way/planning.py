@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from way.bench import Bench, Row, repeats
+from way.bench import REPEATS, Bench, Row
 from way.processes import licensesync, simulator
 
 RUNS = (  # how the inventory is written, per cent of changes, format
@@ -26,7 +26,7 @@ def planning(bench: Bench, devices: int) -> Iterator[Row]:
             simulator(devices - devices * percent // 100, 2 * devices, 0) as simulated,
             bench.home(simulated.url, bench.inventory(devices, form)) as home,
         ):
-            ended = [licensesync(home, "plan", "--format", shown) for _ in range(1 if percent else repeats(devices))]
+            ended = [licensesync(home, "plan", "--format", shown) for _ in range(1 if percent else REPEATS)]
             cpu = min(each.cpu for each in ended)
             loader = bench.known.get(f"loader {form} {devices}")
             yield {
