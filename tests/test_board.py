@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,10 +33,11 @@ class SlowLedger:
         self.fails = False
 
     def status(self, *_: Any) -> Status:
+        quarantined = self.quarantined
         assert self.may_answer.wait(30)
         if self.fails:
             raise LedgerError("the disk is gone")
-        return Status((PoolStatus(FOTA.name, quarantined=self.quarantined),))
+        return Status((PoolStatus(FOTA.name, quarantined=quarantined),))
 
 
 @pytest.fixture
@@ -94,12 +96,14 @@ async def test_what_was_kept_while_the_ledger_was_looked_at_is_looked_at_again(
     await board.keep()
     ledger.may_answer.clear()
     assert await quarantined(board) == "1.0"
+    early = asyncio.create_task(board.status())
+    await asyncio.sleep(0.05)
+    ledger.quarantined = 2
     await board.keep()
     ledger.may_answer.set()
-    await board.status()
-    ledger.quarantined = 3
-    await board.status()
-    assert await quarantined(board) == "3.0"
+    for document in (await board.status(), await early):
+        assert json.loads(document)["pools"][0]["quarantined"] == 2
+    assert await quarantined(board) == "2.0"
 
 
 async def test_who_stops_asking_stops_nobody_else(board: Board, ledger: SlowLedger) -> None:

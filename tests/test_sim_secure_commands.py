@@ -231,6 +231,7 @@ async def test_what_callbacks_reject_stands_in_status_and_metrics_before_the_nex
         scheduled(fleet)
         async with serving(fleet, CALLBACK_CREDENTIALS) as service:
             await service.told("callback.received", 2)
+            await service.told("run.finished")
             status = json.loads((await service.seen("/status.json"))[1])
             unfinished = await service.metric('licensesync_unfinished{outcome="rejected",pool="sim"}')
             succeeded = await service.metric('licensesync_last_success_timestamp_seconds{pool="sim"}')

@@ -30,6 +30,9 @@ FRESH: Final = 1.0
 SHARE: Final = 10
 """What took long to read is shown for so many times as long."""
 
+AT_ONCE: Final = float("-inf")
+"""When it is to be looked again once something was kept."""
+
 PATIENCE: Final = 0.02
 """Seconds that metrics wait for the ledger: a scrape should be quick, and has most of them from elsewhere."""
 
@@ -50,7 +53,7 @@ class Board:
         self._began = datetime.now(UTC)
         self._document = b""
         self._looking: asyncio.Task[None] | None = None
-        self._looks_again = float("-inf")
+        self._looks_again = AT_ONCE
         self._log: Any = structlog.get_logger()
         metrics.ready_when(lambda: self.readiness().ok)
 
@@ -79,8 +82,10 @@ class Board:
         return self._metrics.render(accept)
 
     async def status(self) -> bytes:
-        """Raises LedgerError."""
+        """As of what was kept before it was asked for, if not later. Raises LedgerError."""
         await asyncio.shield(self._look())
+        if self._looks_again == AT_ONCE:  # the look had begun before something was kept
+            await asyncio.shield(self._look())
         return self._document
 
     def sentence(self) -> str:
@@ -112,7 +117,7 @@ class Board:
             await asyncio.to_thread(service.keep, self._ledger, self._record())
         except LedgerError as error:
             self._log.warning("status.not-kept", problem=str(error))
-        self._looks_again = float("-inf")
+        self._looks_again = AT_ONCE
 
     def _look(self) -> asyncio.Task[None]:
         """At its end the document and the metrics are as of now, or of a moment ago. Raises LedgerError."""
