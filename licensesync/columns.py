@@ -7,8 +7,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from functools import partial
-from itertools import chain, count, filterfalse, groupby, islice
-from operator import lt
+from itertools import chain, count, filterfalse, groupby, islice, repeat
+from operator import lt, mod
 from typing import Any, Final, TypeVar
 
 NONE: Final = "-"
@@ -18,7 +18,7 @@ LONGEST: Final = 20
 AT_ONCE: Final = 5_000  # rows that are read at once: other threads wait meanwhile
 SORTED_AT_ONCE: Final = 5_000  # the same
 SAMPLE: Final = 8_000
-PARTS: Final = 64  # in which a number is looked for twice, a power of two
+PARTS: Final = 61  # in which a number is looked for twice: a prime, as numbers may come in steps
 
 Value = TypeVar("Value", int, str)
 T = TypeVar("T")
@@ -71,7 +71,7 @@ class Digits:
         numbers = self.numbers()
         if _ascend(numbers):
             return True
-        parts = _dealt(numbers, map((PARTS - 1).__and__, numbers), PARTS, _no_numbers)
+        parts = _dealt(numbers, map(mod, numbers, repeat(PARTS)), PARTS, _no_numbers)
         return all(len(set(part)) == len(part) for part in parts)
 
     def fill(self, rows: int) -> None:
@@ -194,7 +194,7 @@ def _ascend(numbers: Sequence[int]) -> bool:
 def in_order(values: Collection[Value]) -> Iterator[list[Value]]:
     """All values in their order, some thousands at a time.
 
-    To sort a million at once would take a hundred megabytes, and every other thread would wait for it.
+    To sort a million at once would take a second or more, for which every other thread would wait.
     """
     bounds = _bounds(values)
     part: Callable[[], Any] = _no_numbers if isinstance(values, array) else list

@@ -191,11 +191,11 @@ async def _planned_by_recollection(target: Target, policy: Policy, journal: Jour
         return None
     memory = await target.recall(older)
     plan = await aside(_judged, target, older, policy, memory)
-    if plan.verdict is not PlanVerdict.IN_STEP:
-        return None
-    journal.read(plan.pool, older)
+    in_step = plan.verdict is PlanVerdict.IN_STEP
+    if in_step:
+        journal.read(plan.pool, older)
     await let_go(older.holders)
-    return _told(replace(plan, rests_on=older.rests_on), policy, memory, journal)
+    return _told(replace(plan, rests_on=older.rests_on), policy, memory, journal) if in_step else None
 
 
 def _judged(target: Target, observed: Observed, policy: Policy, memory: Memory) -> Plan:

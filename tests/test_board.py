@@ -30,13 +30,13 @@ class SlowLedger:
         self.quarantined = 1
         self.may_answer = threading.Event()
         self.may_answer.set()
-        self.fails = False
+        self.problem: Exception | None = None
 
     def status(self, *_: Any) -> Status:
         quarantined = self.quarantined
         assert self.may_answer.wait(30)
-        if self.fails:
-            raise LedgerError("the disk is gone")
+        if self.problem:
+            raise self.problem
         return Status((PoolStatus(FOTA.name, quarantined=quarantined),))
 
 
@@ -117,8 +117,25 @@ async def test_who_stops_asking_stops_nobody_else(board: Board, ledger: SlowLedg
 
 async def test_a_ledger_that_cannot_be_read_spoils_no_metrics(board: Board, ledger: SlowLedger) -> None:
     assert await quarantined(board) == "1.0"
-    ledger.fails = True
+    ledger.problem = LedgerError("the disk is gone")
     await board.keep()
     assert await quarantined(board) == "1.0"
     with pytest.raises(LedgerError, match="the disk is gone"):
         await board.status()
+
+
+async def test_a_mistake_in_the_program_is_not_kept_back(board: Board, ledger: SlowLedger) -> None:
+    assert await quarantined(board) == "1.0"
+    ledger.problem = TypeError("a mistake")
+    await board.keep()
+    with pytest.raises(TypeError, match="a mistake"):
+        await board.status()
+
+
+async def test_what_is_kept_is_shown_by_the_first_answer_that_comes_later(board: Board, ledger: SlowLedger) -> None:
+    assert await quarantined(board) == "1.0"
+    ledger.quarantined = 2
+    await board.keep()
+    await asyncio.sleep(0.5)  # a look takes longer than metrics wait, but not so long
+    ledger.may_answer.clear()
+    assert await quarantined(board) == "2.0"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,8 +17,10 @@ from ledgers import query
 from quiet_worlds import Watch, remembering, unread, watch_of
 from services import scheduled, serving
 
-from licensesync.model import Capacity, DeviceId, Outcome, OutcomeKind, Plan, Verb
+from licensesync.model import Capacity, DeviceId, Observed, Outcome, OutcomeKind, Plan, Verb
 from licensesync.readings import Kept, packed
+from licensesync.thingspace.fota import FotaReader
+from licensesync.thingspace.walk import Progress
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 FLEET = imeis(0, 30)
@@ -295,3 +297,31 @@ async def test_the_service_as_a_process_is_quiet_and_ready_and_says_what_it_rest
 def test_what_is_remembered_is_what_was_seen_zeros_included(devices: set[str]) -> None:
     kept = Kept(datetime.now(UTC), "run", "sha256:", Capacity(9, 3), packed({DeviceId(each) for each in devices}))
     assert (kept.observed().holders, kept.observed().capacity) == (devices, Capacity(9, 3))
+
+
+async def test_what_was_read_or_recalled_is_let_go_of_once_it_is_planned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[tuple[int, Observed]] = []
+    observe, recalled = FotaReader.observe, Kept.observed
+
+    async def observed(self: FotaReader, known: Collection[DeviceId], progress: Progress) -> Observed:
+        made.append((0, await observe(self, known, progress)))
+        return made[-1][1]
+
+    def still(self: Kept) -> Observed:
+        made.append((1, recalled(self)))
+        return made[-1][1]
+
+    monkeypatch.setattr(FotaReader, "observe", observed)
+    monkeypatch.setattr(Kept, "observed", still)
+    async with watch_of(tmp_path, remembering("48h")) as watch:
+        tomorrow = (datetime.now(UTC) + DAY).date()
+        watch.fleet.inventory(FLEET, f"    until: {tomorrow}\n")
+        assert await watch.reads_whole()
+        assert not await watch.reads_whole()
+        with later(DAY):
+            refused = await watch.run()
+    assert len(refused.held) == len(FLEET)
+    assert [kind for kind, _ in made[:4]] == [0, 1, 1, 0]
+    assert [each.holders for _, each in made[:4]] == [set()] * 4

@@ -121,6 +121,21 @@ class Listing:
         return -(-len(self.holders) // self.size) or 1
 
 
+@dataclass
+class Busy(Listing):
+    """Notes at each request how many are under way."""
+
+    busy: list[int] = field(default_factory=list)
+
+    async def body(self, cursor: str) -> bytes:
+        self.busy.append(self.under_way + 1)
+        return await super().body(cursor)
+
+    @property
+    def mean_at_once(self) -> float:
+        return sum(self.busy) / len(self.busy)
+
+
 def rejected_cursor() -> ApiError:
     told = b'{"errorCode": "INVALID_PARAMETER", "errorMessage": "LastSeenDeviceId Not Valid"}'
     return error_for("FOTA license status", 400, {}, told, NOW)
@@ -630,17 +645,54 @@ async def test_pages_in_no_useful_order_cost_few_requests_more_than_with_one_cur
 
 async def test_a_second_reading_starts_from_what_the_first_has_seen_whatever_the_inventory_says() -> None:
     holders = imeis(2000, Random(24))
-    listing = Listing(holders, strict=True)
+    listing = Busy(holders, strict=True)
     reader, _ = reader_of(listing, cursors=8)
-    rejected = []
+    at_once = []
     for _ in range(2):
-        listing.asked.clear()
+        listing.busy.clear()
         seen = await reader.observe([DeviceId(each) for each in imeis(500, Random(25))], silent)
         assert seen.holders == set(holders)
-        rejected.append(len({*listing.asked} - {"0", *holders}))
-    assert rejected[0] > 0
-    assert rejected[1] == 0
-    assert listing.most_at_once == 8
+        at_once.append(listing.mean_at_once)
+    assert at_once[0] < 1.5  # of eight cursors that ask one after the other there are four and a half on average
+    assert at_once[1] > 2.5
+
+
+async def test_a_second_reading_of_a_pool_that_has_grown_starts_from_the_inventory_as_well() -> None:
+    holders = imeis(2000, Random(26))
+    listing = Busy(holders[:60], strict=True)
+    reader, _ = reader_of(listing, cursors=8)
+    known = [DeviceId(each) for each in holders]
+    await reader.observe(known, silent)
+    listing.holders = holders
+    listing.busy.clear()
+    assert (await reader.observe(known, silent)).holders == set(holders)
+    assert listing.mean_at_once > 2.5
+
+
+async def test_the_first_page_does_not_wait_for_what_is_known() -> None:
+    listing = Listing(imeis(100, Random(27)))
+    foreseen = asyncio.get_running_loop().create_future()
+
+    def foresee(number: int, _: str) -> None:
+        if number == 1:
+            foreseen.set_result(known(listing.holders))
+
+    listing.before = foresee
+    async with asyncio.timeout(10):
+        read = await side_by_side(listing.fetch, tally(), foreseen, 4)
+    assert read.devices == set(listing.holders)
+
+
+def test_what_a_walk_has_seen_stands_for_all_of_it() -> None:
+    walked = tally()
+    pages = [imeis(1000, Random(seed)) for seed in range(30)]
+    for page in pages:
+        rows = [fota_calls.License(DeviceId(each)) for each in page]
+        walked.take(StatusPage(ACCOUNT, True, None, None, 30_000, page[-1], rows))
+    seen = walked.seen
+    assert set(seen.sample) <= walked.devices
+    assert len(seen.sample) <= foreknown.LARGEST_SAMPLE
+    assert seen.step * len(seen.sample) == pytest.approx(30_000, rel=0.1)
 
 
 @pytest.mark.parametrize("off_by", [-1, 1])

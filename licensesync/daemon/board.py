@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -38,7 +39,7 @@ PATIENCE: Final = 0.02
 
 
 class Board:
-    """What is shown: how the service stands now, and what the ledger said a moment ago at most."""
+    """What is shown: how the service stands now, and what the ledger said a moment ago, or when it last had time."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - all that there is to show
         self, ledger: Path, orders: Orders, course: Course, backoff: Backoff, metrics: Metrics, pulse: Pulse
@@ -77,7 +78,9 @@ class Board:
 
     async def metrics(self, accept: str) -> tuple[bytes, str]:
         """What the ledger cannot tell is told by the runs; what it takes its time for is as it said the last time."""
-        await asyncio.wait({self._look()}, timeout=PATIENCE if self._document else None)
+        with suppress(LedgerError, TimeoutError):
+            async with asyncio.timeout(PATIENCE if self._document else None):
+                await asyncio.shield(self._look())
         self._metrics.scheduled(self.next_run, self._backoff.attempts)
         return self._metrics.render(accept)
 
@@ -118,13 +121,21 @@ class Board:
         except LedgerError as error:
             self._log.warning("status.not-kept", problem=str(error))
         self._looks_again = AT_ONCE
+        if self._document:  # somebody looks now and then
+            self._look()
 
     def _look(self) -> asyncio.Task[None]:
         """At its end the document and the metrics are as of now, or of a moment ago. Raises LedgerError."""
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._looked())
-            self._looking.add_done_callback(lambda look: look.cancelled() or look.exception())  # perhaps nobody waits
+            self._looking.add_done_callback(self._looked_for_nobody)
         return self._looking
+
+    def _looked_for_nobody(self, look: asyncio.Task[None]) -> None:
+        """Perhaps nobody waits any more who would hear of a mistake; what is wrong with the ledger the runs tell."""
+        error = None if look.cancelled() else look.exception()
+        if error and not isinstance(error, LedgerError):
+            self._log.error("serve.mistake", problem=f"{type(error).__name__}: {error}", exc_info=error)
 
     async def _looked(self) -> None:
         clock = asyncio.get_running_loop().time

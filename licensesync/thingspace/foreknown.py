@@ -30,6 +30,10 @@ class Known:
         copies = "\n".join(every(step, devices)).split("\n")
         return cls(sorted(filter(None, copies)), step * apart)
 
+    def __or__(self, other: Known) -> Known:
+        """What either knows; each alone may be wrong: an inventory of others, a list from before many were assigned."""
+        return Known(sorted({*self.sample, *other.sample}), max(self.step, other.step))
+
 
 class Foreknown:
     """What is known, in the order of a list of so many devices."""

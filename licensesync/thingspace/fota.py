@@ -31,8 +31,8 @@ class FotaReader:
         self._seen = Known.of(())
 
     async def observe(self, known: Collection[DeviceId], progress: Progress) -> Observed:
-        """Who holds a license, proved whole: as many as the service itself counts. `known` are probable holders, for as
-        long as none were seen.
+        """Who holds a license, proved whole: as many as the service itself counts. `known` are probable holders; those
+        that were seen last are taken for such as well.
 
         Raises IncompleteObservation when that cannot be proved in three walks, ApiError when the service says no.
         """
@@ -51,7 +51,7 @@ class FotaReader:
             await asyncio.wait({bought, likely})
 
     async def _likely(self, known: Collection[DeviceId]) -> Known:
-        return self._seen if self._seen.sample else await aside(Known.of, known)
+        return self._seen | await aside(Known.of, known)
 
     async def capacity(self) -> Capacity:
         """The service's counts of this moment. Raises ApiError, or IncompleteObservation where it has none."""
