@@ -12,10 +12,11 @@ import sqlite3
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from threading import RLock
 
-from sqlalchemy import Connection, StaticPool, create_engine, event
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from licensesync.errors import LedgerError
@@ -221,6 +222,23 @@ def _create(path: Path) -> None:
 @contextmanager
 def _connected(path: Path, *, looking: bool = False, copied: bool = False) -> Iterator[Connection]:
     """One connection, whose transactions begin when they are asked for: as writers, unless it is for looking only."""
+    turn = RLock()
+    with _engine(path, looking=looking, copied=copied).connect() as connection:
+        connection.info[PATH] = path
+        connection.info[_TURN] = turn
+        try:
+            yield connection
+        finally:
+            with turn:  # a thread that still uses it comes to an end first
+                connection.close()
+
+
+@lru_cache(maxsize=16)
+def _engine(path: Path, *, looking: bool, copied: bool) -> Engine:
+    """What opens connections to a ledger, and knows the statements that were ever compiled for it; it keeps none open.
+
+    A process has one ledger, and whoever looks into it every second should not compile the same statements again.
+    """
 
     def connect() -> sqlite3.Connection:
         if copied:
@@ -230,24 +248,13 @@ def _connected(path: Path, *, looking: bool = False, copied: bool = False) -> It
             opened.execute(f"PRAGMA {pragma}")
         return opened
 
-    turn = RLock()
-    engine = create_engine("sqlite://", creator=connect, poolclass=StaticPool)
+    engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN" if looking else "BEGIN IMMEDIATE")
 
-    try:
-        with engine.connect() as connection:
-            connection.info[PATH] = path
-            connection.info[_TURN] = turn
-            try:
-                yield connection
-            finally:
-                with turn:  # a thread that still uses it comes to an end first
-                    connection.close()
-    finally:
-        engine.dispose()
+    return engine
 
 
 def _open(path: Path) -> sqlite3.Connection:

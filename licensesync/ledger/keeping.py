@@ -52,7 +52,7 @@ class Keeper:
 
     async def _kept(self, note: _Note[T]) -> T:
         self._waiting.append(note)
-        self._thread.submit(self._keep_what_waits)
+        asyncio.get_running_loop().run_in_executor(self._thread, self._keep_what_waits)
         return await asyncio.wrap_future(note.written)
 
     def _keep_what_waits(self) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, Select, and_, bindparam, delete, exists,
 
 from licensesync.ledger import earlier, settling
 from licensesync.ledger.earlier import Earlier
-from licensesync.ledger.schema import outcomes, pool_runs, runs, stray_callbacks
+from licensesync.ledger.schema import Moment, outcomes, pool_runs, runs, stray_callbacks
 from licensesync.model import DeviceId, Mode, Outcome, OutcomeKind, OutcomeReason, Pool, Product, Verb
 
 MOST_STRAYS: Final = 10_000
@@ -156,15 +156,23 @@ def drop_strays(connection: Connection, claimed: Collection[Stray]) -> None:
 
 def is_something_over(connection: Connection, now: datetime, strays_before: datetime) -> bool:
     """Whether a promise is overdue, or a callback that nobody has claimed is too old."""
-    old = select(stray_callbacks.c.id).where(stray_callbacks.c.received_at < strays_before).limit(1)
-    overdue = _overdue(now).limit(1)
-    return connection.execute(old).first() is not None or connection.execute(overdue).first() is not None
+    asked = {"now": now, "strays_before": strays_before}
+    return bool(connection.execute(_SOMETHING_IS_OVER, asked).scalar_one())
 
 
 def forget_strays(connection: Connection, before: datetime) -> int:
     """No request has claimed these for so long that none will; how many there were."""
     return connection.execute(delete(stray_callbacks).where(stray_callbacks.c.received_at < before)).rowcount
 
+
+_IS_OVERDUE = and_(outcomes.c.outcome == OutcomeKind.PENDING, outcomes.c.request.is_not(None))
+_SOMETHING_IS_OVER = select(
+    or_(
+        exists().where(stray_callbacks.c.received_at < bindparam("strays_before", type_=Moment)),
+        exists().where(earlier.IN_INDEX, _IS_OVERDUE, outcomes.c.retry_at <= bindparam("now", type_=Moment)),
+    )
+)
+"""It is asked every second."""
 
 _SETTLE = (
     update(outcomes)
@@ -207,8 +215,7 @@ def _promises() -> Select[Any]:
 
 
 def _overdue(now: datetime) -> Select[Any]:
-    is_open = and_(outcomes.c.outcome == OutcomeKind.PENDING, outcomes.c.request.is_not(None))
-    return _promises().where(earlier.IN_INDEX, is_open, outcomes.c.retry_at <= now)
+    return _promises().where(earlier.IN_INDEX, _IS_OVERDUE, outcomes.c.retry_at <= now)
 
 
 def _promise(row: Row[Any], pools: Mapping[str, Pool]) -> Promise:
