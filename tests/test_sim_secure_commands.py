@@ -208,6 +208,21 @@ async def test_removals_that_are_promised_free_a_license_for_who_waits_once_thei
     assert sku_of(fleet).licensed == set(SIMS[1:3])
 
 
+async def test_a_license_that_devices_were_asked_for_in_vain_is_for_the_next_at_once(tmp_path: Path) -> None:
+    """Three hold licenses and nobody knows it: they are asked for again in their turn, with the one that is free."""
+    async with fleet_of(tmp_path, licenses=10, quirks={"callback-lost": "on"}) as fleet:
+        fleet.account.skus[SKU] = Sku(4)
+        settings(fleet, callbacks="  timeout: 1s\n")
+        inventory(fleet, SIMS[:3])
+        await run(fleet, *QUIET, "apply", "--yes", "--wait", "20s")
+        fleet.simulator.quirks.set("callback-lost", "off")
+        inventory(fleet, SIMS[:4])
+        scheduled(fleet)
+        async with serving(fleet, CALLBACK_CREDENTIALS) as service:
+            await service.told("callback.received", verb="assign", outcome="done", device=SIMS[3].imei)
+    assert sku_of(fleet).licensed == set(SIMS[:4])
+
+
 async def test_an_apply_that_waits_assigns_what_its_removals_free(tmp_path: Path) -> None:
     async with fleet_of(tmp_path, licenses=10) as fleet:
         fleet.account.skus[SKU] = Sku(2)

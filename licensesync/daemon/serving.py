@@ -34,7 +34,7 @@ from licensesync.daemon.watching import LOOKS_AGAIN, watch
 from licensesync.errors import CredentialsError, LicenseSyncError
 from licensesync.ledger import database, lock
 from licensesync.ledger.promises import Promise
-from licensesync.model import OutcomeKind, Pool, Verb
+from licensesync.model import OutcomeKind, OutcomeReason, Pool, Verb
 from licensesync.settings import GitSource, LocalSource, Settings
 
 ENDING: Final = (signal.SIGINT, signal.SIGTERM)
@@ -42,7 +42,7 @@ PATIENCE: Final = 60.0
 """Seconds that a run waits for what is new; what comes later is for the run right after it."""
 
 CALM: Final = 2.0
-"""Seconds without a callback of a removal after which a run begins of what removals have freed."""
+"""Seconds without such a callback after which a run begins of what removals have freed, or others did not need."""
 
 MOMENT: Final = 1.0
 """Seconds after which a shorter interval of asking the remote is noticed."""
@@ -175,8 +175,12 @@ class Service:
         return self._orders.in_force.settings.pools.values()
 
     def _promises_settled(self, promises: Sequence[Promise]) -> None:
-        """What removals have freed is for those who wait for it: once no more callbacks of them come for a moment."""
-        if any(each.outcome.kind is OutcomeKind.DONE and each.verb is Verb.REMOVE for each in promises):
+        """What removals have freed is for those who wait for it: once no more callbacks of them come for a moment.
+
+        So is a license with which a device was asked for that has turned out to hold one already.
+        """
+        done = [each for each in promises if each.outcome.kind is OutcomeKind.DONE]
+        if any(each.verb is Verb.REMOVE or each.outcome.reason is OutcomeReason.ALREADY for each in done):
             if self._freed:
                 self._freed.cancel()
             self._freed = self._loop.call_later(CALM, self._due.set)
