@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -47,7 +47,12 @@ OF_A_REPOSITORY: Final = (
 KEPT_BACK: Final = frozenset(
     {*OF_A_REPOSITORY, *NAMES, *CALLBACK_NAMES, *WEBHOOK_NAMES, "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"}
 )
-"""What is nothing to git, nor to the ssh and the credential helpers that it starts."""
+"""What is nothing to git, nor to the ssh, the credential helpers and whatever else is started."""
+OF_OTHERS: Final = {"core.fsmonitor": "false", "safe.bareRepository": "explicit"}
+"""In a work tree that others fill. A folder of it may look like a bare repository, whose configuration names programs.
+
+https://git-scm.com/docs/git-config#Documentation/git-config.txt-safebareRepository (git 2.38)
+"""
 ALONE: Final = {
     "core.fsmonitor": "false",
     "core.hooksPath": os.devnull,
@@ -103,17 +108,31 @@ class Git:
 
 
 def of_work_tree(folder: Path) -> Git:
-    """Git for the repository in whose work tree a folder is, whichever repository's hook this is."""
-    return Git(("-C", str(folder)), {**_surroundings(), **UNATTENDED})
+    """Git for the repository in whose work tree a folder is, whichever repository's hook this is.
+
+    It starts where the repository itself stands: an older git than 2.38 would take a folder below for another one.
+    """
+    return Git(("-C", str(top_of(folder) or folder), *_options(OF_OTHERS)), {**surroundings(), **UNATTENDED})
+
+
+def top_of(folder: Path) -> Path | None:
+    """The nearest folder from this one upwards that has a `.git`, as no commit can; None where there is none."""
+    real = folder.resolve()
+    return next((above for above in (real, *real.parents) if os.path.lexists(above / ".git")), None)
 
 
 def of_mirror(folder: Path) -> Git:
     """Git for a bare repository that is ours alone: no hooks, no reflogs, and it is tidied up only when asked."""
-    options = [option for key, value in ALONE.items() for option in ("-c", f"{key}={value}")]
-    return Git((f"--git-dir={folder}", *options), {**_surroundings(), **UNATTENDED, "GIT_NO_REPLACE_OBJECTS": "1"})
+    ours = {**surroundings(), **UNATTENDED, "GIT_NO_REPLACE_OBJECTS": "1"}
+    return Git((f"--git-dir={folder}", *_options(ALONE)), ours)
 
 
-def _surroundings() -> Mapping[str, str]:
+def _options(configuration: Mapping[str, str]) -> Sequence[str]:
+    return [option for key, value in configuration.items() for option in ("-c", f"{key}={value}")]
+
+
+def surroundings() -> Mapping[str, str]:
+    """The variables around this program, but for its secrets and those that lead to a repository."""
     return {name: value for name, value in os.environ.items() if name not in KEPT_BACK}
 
 

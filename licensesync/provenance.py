@@ -38,7 +38,7 @@ class CheckedOut:
 def checked_out(inventory: Path) -> CheckedOut:
     """What git says of an inventory in a work tree. Raises OutsideGit, and ProvenanceError where git cannot tell."""
     folder = _folder(inventory)
-    if not any(os.path.exists(above / ".git") for above in (folder, *folder.resolve().parents)):
+    if git.top_of(folder) is None:
         raise OutsideGit(f"{folder} is in no work tree")
     ask = git.of_work_tree(folder)
     form = ("--no-show-signature", "--encoding=UTF-8", f"--format=%H {git.AUTHOR}")
@@ -88,12 +88,14 @@ def blame(place: Place, base: Path, patience: float = PATIENCE_FOR_A_LINE) -> Li
     """
     path = Path(os.path.normpath(base / place.file))  # `..` is the folder that was written, as in places
     line = f"-L{place.line},{place.line}"
-    # Line n is line n of the file itself, not of what a filter for people makes of it.
-    how = ("--porcelain", "--encoding=UTF-8", "--no-textconv", line, "--", path.name)
     try:
-        if path.is_symlink():  # git would tell who wrote the link
+        top = git.top_of(path.parent)
+        if top is None or path.is_symlink():  # git would tell who wrote the link
             return None
-        told = _header(git.of_work_tree(path.parent)("blame", *how, patience=patience))
+        # Line n is line n of the file itself, not of what a filter for people makes of it.
+        how = ("--porcelain", "--encoding=UTF-8", "--no-textconv", line, "--")
+        name = os.path.relpath(path.parent.resolve() / path.name, top)
+        told = _header(git.of_work_tree(top)("blame", *how, name, patience=patience))
         if "boundary" in told and _is_cut_off(path.parent, patience):
             return None
     except (ProvenanceError, OSError):

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from licensesync import programs
 from licensesync.errors import ProvenanceError
-from licensesync.git import said
+from licensesync.git import said, surroundings
 from licensesync.programs import Ended
 from licensesync.sources import Verify
 
@@ -119,7 +119,7 @@ def _must_be_readable(file: Path) -> None:
 
 
 def _run(command: Sequence[str], given: bytes = b"") -> Ended:
-    environ = {**os.environ, "LC_ALL": "C"}
+    environ = {**surroundings(), "LC_ALL": "C"}
     environ.pop("GNUPGHOME", None)
     try:
         return programs.run(command, environ=environ, patience=PATIENCE, given=given)

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from gits import ADA, Remote, git, remote_in
 
+from licensesync import signatures
 from licensesync.errors import ProvenanceError
 from licensesync.files import Unreadable
 from licensesync.remotes import Vanished
@@ -387,6 +388,25 @@ def test_what_git_starts_does_not_get_the_secrets_of_this_program(
 
 
 # Signatures
+
+
+@pytest.mark.parametrize(("program", "verify"), [("ssh-keygen", "ssh"), ("gpg", "gpg")])
+def test_what_looks_at_a_signature_does_not_get_the_secrets_of_this_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, verify: str
+) -> None:
+    heard, keys = tmp_path / "heard", tmp_path / "keys"
+    keys.touch()
+    (tmp_path / program).write_text(f"#!/bin/sh\nenv >> {heard}\nexit 1\n")
+    (tmp_path / program).chmod(0o755)
+    for name in ("THINGSPACE_PASSWORD", "CALLBACK_PASSWORD", "WEBHOOK_URL"):
+        monkeypatch.setenv(name, TOKEN)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    kind = {"ssh": "SSH SIGNATURE", "gpg": "PGP SIGNATURE"}[verify]
+    commit = f"tree 0\ngpgsig -----BEGIN {kind}-----\n\nwords".encode()
+    with pytest.raises(ProvenanceError):
+        signatures.must_be_good(commit, Verify(**{verify: keys}))
+    assert "PATH=" in heard.read_text()
+    assert TOKEN not in heard.read_text()
 
 
 @pytest.fixture
