@@ -176,9 +176,31 @@ def test_csv_has_the_same_rows_one_line_each_under_their_names() -> None:
     assert b"".join(render.as_csv([])).decode() == f"{HEADER}\n"
 
 
-@pytest.mark.parametrize("words", ["=cmd|' /C calc'!A0", "+1", "-1", "@sum", 'say "no", then stop', "", "  padded "])
+@pytest.mark.parametrize("words", ["a=b; c-d@e + f", "'=1", 'say "no", then stop', "", "  padded ", ";"])
 def test_words_come_out_of_csv_as_they_went_in(words: str) -> None:
     assert cells([past.outcome(service=words)])[1][9] == words
+
+
+@pytest.mark.parametrize(
+    ("words", "harmless"),
+    [
+        ("=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0"),
+        ("+1", "'+1"),
+        ("-1", "'-1"),
+        ("@sum", "'@sum"),
+        ("\t=1", "'=1"),
+        ("\r=1", "'=1"),
+        ("\u200b=1", "'=1"),
+        ("  =1", "  '=1"),
+        ("＝1", "'＝1"),
+        ("no;=1; -2", "no;'=1; '-2"),
+    ],
+)
+def test_words_of_others_are_no_formula_to_a_spreadsheet_that_opens_the_csv(words: str, harmless: str) -> None:
+    row = cells([past.outcome(service=words, group=words, place=words)])[1]
+    assert {row[9], row[10], row[11]} == {harmless}
+    exact = json.loads(b"".join(render.as_json([], [past.outcome(service=words)])))
+    assert exact["rows"][0]["service"] == words
 
 
 @pytest.mark.parametrize("breaking", ["a\nb", "a\r\nb", "a\rb", "a\u2028b", "a\x0bb", "a\x85b"])

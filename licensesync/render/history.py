@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from operator import attrgetter
@@ -184,9 +185,9 @@ def _row(record: OutcomeRecord) -> dict[str, object]:
 
 
 def _cells(record: OutcomeRecord) -> list[str]:
-    """A record's texts: as they are, but that none of them breaks the line or steers a terminal."""
+    """A record's texts: none of them breaks the line, steers a terminal, or is a formula to a spreadsheet."""
     row = {**_row(record), "at": f"{fields.time(record.at):%Y-%m-%dT%H:%M:%SZ}"}
-    return [clean(_text(cell)) for cell in row.values()]
+    return [_FORMULA.sub(r"\1'", clean(_text(cell))) for cell in row.values()]
 
 
 def _text(cell: object) -> str:
@@ -200,3 +201,8 @@ def _csv(rows: Iterable[Sequence[str]]) -> bytes:
 
 
 _IN_ORDER = attrgetter(*NAMES)
+_FORMULA = re.compile(r"((?:^|;) *)(?=[=+\-@＝＋－＠])")
+"""Where a spreadsheet would begin to calculate: in some countries a semicolon begins another cell.
+
+https://owasp.org/www-community/attacks/CSV_Injection
+"""
