@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 import structlog
 
-from licensesync.render.words import clean
+from licensesync.render.words import clean, visible
 
 TOGETHER: Final = 256
 """Lines that are written together at most: what waits to be written takes little memory, however many there are."""
@@ -103,10 +103,10 @@ def _with_its_traceback(logger: object, method: str, event: dict[str, Any]) -> A
 
 def _as_json(_logger: object, _method: str, event: dict[str, Any]) -> str:
     try:
-        return orjson.dumps(event, str, orjson.OPT_UTC_Z).decode()
+        line = orjson.dumps(event, str, orjson.OPT_UTC_Z)
     except TypeError:  # the name of a file that is no text
-        quoted = json.dumps(event, default=_as_text, ensure_ascii=False)
-        return quoted.encode(errors="replace").decode()
+        line = json.dumps(event, default=_as_text, ensure_ascii=False).encode(errors="replace")
+    return visible(line).decode()
 
 
 def _as_text(value: object) -> str:

@@ -221,6 +221,16 @@ def test_who_asks_for_another_form_or_level_gets_it_from_then_on(logged: Logged)
     assert streams[2].writes == []
 
 
+@pytest.mark.parametrize("hostile", [*worlds.HOSTILE, "\x7f\U000e0041\ufeff", "caf\udce9 \x9b2J"])
+def test_a_line_of_json_shows_what_others_wrote_and_steers_no_terminal_either(logged: Logged, hostile: str) -> None:
+    stderr = logged()
+    structlog.get_logger().error("x", file=hostile, pump="7 ü 泵")
+    (told,) = stderr.events
+    assert (told["file"], told["pump"]) == (hostile.encode(errors="replace").decode(), "7 ü 泵")
+    assert stderr.flushed.removesuffix("\n").isprintable()
+    assert "ü 泵" in stderr.flushed
+
+
 @pytest.mark.parametrize("hostile", worlds.HOSTILE)
 def test_nothing_that_others_wrote_can_steer_the_terminal_of_who_reads_the_log(logged: Logged, hostile: str) -> None:
     stderr = logged(as_json=False)

@@ -267,6 +267,16 @@ def test_a_file_name_that_is_not_text_can_be_written() -> None:
     assert (rows[0]["group"], rows[0]["place"]) == ("ø", "inventory/?.yaml:1:1")
 
 
+@pytest.mark.parametrize("hostile", worlds.HOSTILE)
+def test_a_document_steers_no_terminal_and_says_what_was_written(hostile: str) -> None:
+    odd = Action(Verb.ASSIGN, worlds.imei(1), hostile, Place(f"{hostile}ü", 1, 1))
+    written = render.plan(worlds.run_plan(Plan(worlds.FOTA, Capacity(9, 9), (odd,))))
+    assert written.decode().removesuffix("\n").isprintable()
+    (row,) = json.loads(written)["pools"][0]["actions"]
+    shown = hostile.encode(errors="replace").decode()
+    assert (row["group"], row["place"]) == (shown, f"{shown}ü:1:1")
+
+
 def test_a_document_is_one_line() -> None:
     written = render.plan(worlds.run_plan(WHOLE))
     assert (written.count(b"\n"), written[-1:]) == (1, b"\n")

@@ -10,6 +10,7 @@ import orjson
 
 from licensesync.model import Capacity, InventoryInfo, Refusal, RunRecord
 from licensesync.render.counts import as_configured
+from licensesync.render.words import visible
 
 VERSION = 1
 
@@ -19,7 +20,7 @@ _ROWS_AT_ONCE = 10_000  # a million rows are never all in memory as objects
 
 def document(content: Mapping[str, object]) -> bytes:
     """A whole document, on one line."""
-    return orjson.dumps(content, option=_OPTIONS | orjson.OPT_APPEND_NEWLINE)
+    return visible(orjson.dumps(content, option=_OPTIONS | orjson.OPT_APPEND_NEWLINE))
 
 
 def rows(rows: Iterable[Mapping[str, object]]) -> orjson.Fragment:
@@ -32,7 +33,7 @@ def listed(rows: Iterable[Mapping[str, object]]) -> Iterator[bytes]:
     remaining = iter(rows)
     comma = b""
     while chunk := list(islice(remaining, _ROWS_AT_ONCE)):
-        yield comma + orjson.dumps(chunk, option=_OPTIONS)[1:-1]
+        yield comma + visible(orjson.dumps(chunk, option=_OPTIONS)[1:-1])
         comma = b","
 
 

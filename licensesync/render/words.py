@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 
@@ -11,6 +12,31 @@ def clean(text: str) -> str:
         return text
     visible = (char if char.isprintable() else " " if char.isspace() else "" for char in text)
     return " ".join("".join(visible).split())
+
+
+def visible(document: bytes) -> bytes:
+    """The same JSON, with what a terminal would obey or hide written as escapes, as JSON itself does with the first 32.
+
+    What is read from it is the same.
+    """
+    if document.isascii() and b"\x7f" not in document:
+        return document
+    return _BEYOND_ASCII.sub(_escaped, document)
+
+
+_BEYOND_ASCII = re.compile(rb"[\x7f-\xff]+")
+
+
+def _escaped(found: re.Match[bytes]) -> bytes:
+    text = found[0].decode()
+    if text.isprintable():
+        return found[0]
+    return "".join(char if char.isprintable() else _as_json_has_it(char) for char in text).encode()
+
+
+def _as_json_has_it(char: str) -> str:
+    units = char.encode("utf-16-be").hex()
+    return "".join(f"\\u{units[start : start + 4]}" for start in range(0, len(units), 4))
 
 
 def counted(number: int, noun: str) -> str:
