@@ -159,7 +159,7 @@ class Mirror:
     def _alone(self) -> Iterator[None]:
         """No other process fetches meanwhile. Raises ProvenanceError if one does for too long."""
         path = self._folder.with_name(f"{self._folder.name}.lock")
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, OWNER_ONLY)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, OWNER_ONLY)
         try:
             self._wait_for(file)
             yield

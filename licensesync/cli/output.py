@@ -7,6 +7,9 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from secrets import token_hex
+from stat import S_IMODE
+from typing import Final
 
 from licensesync.cli.streams import print_result
 from licensesync.errors import LicenseSyncError
@@ -14,6 +17,8 @@ from licensesync.exit_codes import ExitCode
 from licensesync.model import Report, RunPlan
 from licensesync.render import json, markdown, text
 from licensesync.render.page import MIN_WIDTH, Page
+
+EVERYBODY: Final = 0o666  # but for what this user's umask takes away
 
 
 def text_plan(run_plan: RunPlan, stream_is_terminal: bool) -> str:  # noqa: FBT001 - the one thing that it depends on
@@ -80,9 +85,13 @@ def save(path: Path | None, document: bytes, option: str = "--out", *, replacing
 
 
 def _save_whole(path: Path, document: bytes, *, replacing: bool) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    """What is replaced keeps its rights, as if it were written anew; nobody can tell beforehand where the draft is."""
+    draft = path.with_name(f".{path.name}.{token_hex(8)}")
     try:
-        draft.write_bytes(document)
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, EVERYBODY), "wb") as file:
+            if path.exists():
+                os.fchmod(file.fileno(), S_IMODE(path.stat().st_mode))
+            file.write(document)
         if not replacing:
             path.touch(exist_ok=False)  # from here on the name is ours: nobody's file is replaced
         draft.replace(path)

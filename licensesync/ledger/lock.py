@@ -6,6 +6,7 @@ What stands in the file is only read to say who holds it.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -40,6 +41,8 @@ def held(ledger: Path, command: str, now: datetime, whose: str = RUN) -> Iterato
     try:
         file = _locked(path)
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise LedgerError(f"the ledger's lock {path} is a link; see who made it, and remove it") from error
         raise LedgerError(
             f"the ledger's lock {path} cannot be made or opened: {error.strerror}; give this user the right to write "
             "it and its folder"
@@ -96,7 +99,8 @@ def _locked(path: Path) -> int | None:
     """The locked file, or None if another process has it. A file that was removed meanwhile locks nobody out."""
     last_try = time.monotonic() + MOMENT
     while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, OWNER_ONLY)
+        # Whoever can put a link into the folder shall not have us write to where it leads.
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, OWNER_ONLY)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -68,6 +68,9 @@ def _rights(path: Path, folder: Path) -> Check:
     if barred := [str(each) for each in where if not os.access(each, os.W_OK)]:
         found = f"this user may not write {' and '.join(barred)}"
         return Check.problem(RIGHTS, found, "give it that right, or run doctor as the user who runs apply and serve")
+    if exposed := [str(each) for each in where if each.exists() and each.stat().st_mode & stat.S_IWOTH]:
+        found = f"everybody may write {' and '.join(exposed)}, and so change what is remembered"
+        return Check.warning(RIGHTS, found, f"chmod o-w {' '.join(exposed)}, or keep the ledger elsewhere")
     if path.exists() and path.stat().st_mode & stat.S_IROTH:
         return Check.warning(RIGHTS, f"everybody may read {path}, which names the devices", f"chmod o-r {path}")
     return Check.ok(RIGHTS, f"this user may write {' and '.join(map(str, where))}")
