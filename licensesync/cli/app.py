@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
 from typing import Annotated, NoReturn
 
 import typer
@@ -27,6 +26,7 @@ from licensesync.cli.simulate import simulate
 from licensesync.cli.status import status
 from licensesync.errors import LicenseSyncError, Locked, ProblemsError
 from licensesync.exit_codes import ExitCode
+from licensesync.problems import printable
 
 app = typer.Typer(
     name="licensesync",
@@ -78,22 +78,20 @@ def _code_of(arguments: list[str]) -> int:
         _show_usage(error)
         return ExitCode.USAGE
     except ProblemsError as error:
-        from licensesync.problems import printable
-
-        _say("\n".join(printable(str(problem)) for problem in error.problems))
+        streams.say("\n".join(printable(str(problem)) for problem in error.problems))
         return ExitCode.UNUSABLE
     except LicenseSyncError as error:
-        _say(f"licensesync: {error}")
+        streams.say(f"licensesync: {error}")
         return ExitCode.LOCKED if isinstance(error, Locked) else ExitCode.UNUSABLE
     except OSError as error:
         where = f"{error.filename}: " if error.filename and error.strerror else ""
-        _say(f"licensesync: {where}{error.strerror or error}")
+        streams.say(f"licensesync: {where}{error.strerror or error}")
         return ExitCode.UNUSABLE
     except (typer.Abort, KeyboardInterrupt):
-        _say("licensesync: stopped")
+        streams.say("licensesync: stopped")
         return ExitCode.UNUSABLE
     if code == ExitCode.INTERRUPTED:
-        _say("licensesync: interrupted")
+        streams.say("licensesync: interrupted")
     return code
 
 
@@ -102,9 +100,4 @@ def _show_usage(error: TyperException) -> None:
     if show is not None:
         show()
     else:
-        _say(f"licensesync: {error}")
-
-
-def _say(words: str) -> None:
-    with suppress(OSError):
-        print(words, file=sys.stderr, flush=True)  # noqa: T201 - the message is the result
+        streams.say(f"licensesync: {error}")

@@ -49,8 +49,7 @@ def check(
         file = settings.find(context.obj.settings, os.environ, Path.cwd())
     except SettingsError as missing:
         if form is Format.TEXT:
-            typer.echo(missing, err=True)
-            raise typer.Exit(1) from None
+            raise
         findings = Findings(Path.cwd(), missing.problems)
     else:
         findings = _looked_through(settings.draft(file), file)

@@ -16,6 +16,7 @@ from licensesync import composition, guard, reconcile, reviewed, running
 from licensesync.cli import output, to_the_end
 from licensesync.cli.apply import Wish
 from licensesync.cli.progress import progress_on
+from licensesync.cli.streams import say
 from licensesync.composition import Gated, Pass
 from licensesync.errors import LedgerError
 from licensesync.journal import RunJournal
@@ -34,7 +35,7 @@ def planned_and_carried_out(work: Pass, wish: Wish) -> Report:
         with running.kept(work.settings.ledger_path(os.environ), "apply", work.info) as book:
             return to_the_end.run(_run(work, wish, book))
     except asyncio.CancelledError:
-        _say("stopped at once: what became of the batches in flight is not known; the next run finds out")
+        say("stopped at once: what became of the batches in flight is not known; the next run finds out")
         raise typer.Abort from None
 
 
@@ -80,9 +81,7 @@ def _warn_of_unheard(report: Report, book: Book) -> None:
     """Who does not wait for callbacks leaves them to somebody who hears them."""
     pending = sum(each.request is not None for pool in report.pools for each in pool.outcomes)
     if pending and not lock.is_held(book.path, lock.SERVICE):
-        _say(
-            f"nobody hears the callbacks of {counted(pending, 'device')} now: start licensesync serve, or apply --wait"
-        )
+        say(f"nobody hears the callbacks of {counted(pending, 'device')} now: start licensesync serve, or apply --wait")
 
 
 async def _with_callbacks(report: Report, until: float, book: Book, stop: asyncio.Event) -> Report:
@@ -91,22 +90,22 @@ async def _with_callbacks(report: Report, until: float, book: Book, stop: asynci
 
     try:
         if pending := waiting.count_open(book.path, report):
-            _say(f"waiting for the callbacks of {counted(pending, 'device')}")
+            say(f"waiting for the callbacks of {counted(pending, 'device')}")
         return await waiting.settled(book.path, report, until, stop)
     except LedgerError as error:
-        _say(f"what became of it cannot be told: {error}")
+        say(f"what became of it cannot be told: {error}")
         return report
 
 
 def _agreed(run_plan: RunPlan, wish: Wish) -> bool:
     """Whether this plan is the one that is meant, by its hash or by the word of a person who sees it."""
     if stale := _stale(run_plan, wish):
-        _say(output.text_plan(run_plan, sys.stderr.isatty()))
-        _say("\n".join(stale))
+        _show(output.text_plan(run_plan, sys.stderr.isatty()))
+        say("\n".join(stale))
         return False
     if wish.yes or not any(planned.actions for planned in run_plan.planned):
         return True
-    _say(output.text_plan(run_plan, sys.stderr.isatty()))
+    _show(output.text_plan(run_plan, sys.stderr.isatty()))
     return _confirmed()
 
 
@@ -128,7 +127,7 @@ def _confirmed() -> bool:
     try:
         return typer.confirm("Carry out this plan?", err=True)
     except typer.Abort:
-        _say("")
+        say("")
         return False
     finally:
         signal.signal(signal.SIGINT, before)
@@ -144,7 +143,7 @@ def _stopping_on_signals() -> Iterator[asyncio.Event]:
         if stop.is_set() and run is not None:
             run.cancel()
         elif not stop.is_set():
-            _say("stopping: finishing the batches in hand; once more to stop at once")
+            say("stopping: finishing the batches in hand; once more to stop at once")
         stop.set()
 
     for number in STOPPING:
@@ -160,9 +159,9 @@ def _warn_of_unused(wish: Wish, run_plan: RunPlan) -> None:
     digests = [guard.digest_of(planned) for planned in run_plan.planned]
     for allowed in wish.allowed:
         if not any(digest.startswith(allowed) for digest in digests):
-            _say(f"--allow-removals {allowed}: this is not the hash of any pool's removals now; it lets nothing pass")
+            say(f"--allow-removals {allowed}: this is not the hash of any pool's removals now; it lets nothing pass")
 
 
-def _say(words: str) -> None:
+def _show(text: str) -> None:
     with suppress(OSError):
-        typer.echo(words, err=True)
+        typer.echo(text, err=True)

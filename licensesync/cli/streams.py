@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TextIO
 
 from licensesync.errors import LicenseSyncError
+from licensesync.problems import printable
 
 
 def open_what_is_closed() -> None:
@@ -15,6 +17,13 @@ def open_what_is_closed() -> None:
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - for the life of the process
+
+
+def say(words: str) -> None:
+    """Words on standard error, line by line: what others chose, such as names of files, steers no terminal."""
+    lines = "\n".join(map(printable, words.split("\n")))
+    with suppress(OSError):
+        print(lines, file=sys.stderr, flush=True)  # noqa: T201 - the message is the result
 
 
 def print_result(result: bytes) -> None:

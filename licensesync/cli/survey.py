@@ -6,7 +6,6 @@ import asyncio
 import os
 import sys
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from licensesync import composition, devices_from, reconcile
 from licensesync.cli import to_the_end
 from licensesync.cli.import_ import LIST
 from licensesync.cli.progress import progress_on
+from licensesync.cli.streams import say
 from licensesync.composition import Lister, Survey
 from licensesync.errors import InventoryError
 from licensesync.exit_codes import ExitCode
@@ -39,9 +39,9 @@ def read_whole(work: Survey, listed: Mapping[str, Collection[DeviceId]] | None =
     read = to_the_end.run(_read(work, listed or {}))
     unread = [each for each in read if isinstance(each, Unread)]
     for each in unread:
-        _say(f"licensesync: pool {each.pool.name} could not be read whole ({each.reading}): {each.problem}")
+        say(f"licensesync: pool {each.pool.name} could not be read whole ({each.reading}): {each.problem}")
     if unread:
-        _say("licensesync: nothing was written, since an inventory of a part would take the licenses of the rest")
+        say("licensesync: nothing was written, since an inventory of a part would take the licenses of the rest")
         rejected = any(each.credentials_rejected for each in unread)
         raise typer.Exit(ExitCode.UNUSABLE if rejected else ExitCode.UNREAD)
     return [each for each in read if isinstance(each, Holdings)]
@@ -62,7 +62,7 @@ def read_with_list(work: Survey, file: Path) -> list[Holdings]:
         read = read_whole(work, {pool.name: listed})
         with database.written(path) as ledger, ledger.begin():
             came, went = holders.replace_all(ledger, pool, listed)
-    _say(f"the ledger has {counted(len(listed), 'holder')} of pool {pool.name} now: {came} more, {went} gone")
+    say(f"the ledger has {counted(len(listed), 'holder')} of pool {pool.name} now: {came} more, {went} gone")
     return read
 
 
@@ -76,7 +76,7 @@ def tell(holdings: Sequence[Holdings], settings: Settings, output: Path | None) 
     )
     is_part = len(holdings) < len(settings.pools)
     plan = " ".join(["licensesync plan", *(f"--pool {each.pool.name}" for each in holdings if is_part)])
-    _say(f"wrote {written} to {output or 'standard output'}; next: {_detour(settings, output)}{plan}")
+    say(f"wrote {written} to {output or 'standard output'}; next: {_detour(settings, output)}{plan}")
 
 
 def _whose_list(work: Survey) -> Pool:
@@ -123,7 +123,7 @@ async def _listed(lister: Lister, journal: RunJournal) -> Holdings | Unread:
 def _warn_of(left_out: Sequence[DeviceId]) -> None:
     rest = [f"and {len(left_out) - NAMED} more"] if len(left_out) > NAMED else []
     named = ", ".join([*map(clean, left_out[:NAMED]), *rest])
-    _say(
+    say(
         f"licensesync: an inventory cannot name {counted(len(left_out), 'holder')}, as an IMEI is 14 to 16 digits: "
         f"{named}. They stand in it as comments, so that a plan does not want them: in mode full it removes them"
     )
@@ -144,8 +144,3 @@ def _is_part_of(inventory: Path, file: Path) -> bool:
         return file.resolve() == inventory.resolve()
     names, _ = LocalFiles(inventory, inventory).names()
     return any((inventory / name).resolve() == file.resolve() for name in names)
-
-
-def _say(words: str) -> None:
-    with suppress(OSError):
-        typer.echo(words, err=True)
