@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -13,6 +15,9 @@ LONGEST: Final = 64 * 1024
 NAMES: Final = ("THINGSPACE_KEY", "THINGSPACE_SECRET", "THINGSPACE_USERNAME", "THINGSPACE_PASSWORD")
 CALLBACK_NAMES: Final = ("CALLBACK_USERNAME", "CALLBACK_PASSWORD")
 WEBHOOK_NAMES: Final = ("WEBHOOK_URL", "WEBHOOK_TOKEN")
+DEPLOY_KEY: Final = "GIT_DEPLOY_KEY"
+"""The SSH key for the inventory's repository: a file in any case, which git reads."""
+ALL_NAMES: Final = (*NAMES, *CALLBACK_NAMES, *WEBHOOK_NAMES, DEPLOY_KEY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,16 @@ def file_of(name: str, environ: Mapping[str, str]) -> Path | None:
             return path
     named = environ.get(f"{name}_FILE")
     return Path(named) if named else None
+
+
+def files(environ: Mapping[str, str]) -> frozenset[Path]:
+    """The files that hold a credential, as they are named without links."""
+    found: set[Path] = set()
+    for name in ALL_NAMES:
+        with suppress(OSError):  # who may not look into the folder cannot read it either
+            if path := file_of(name, environ):
+                found.add(Path(os.path.realpath(path)))
+    return frozenset(found)
 
 
 def must_be_usable(name: str, environ: Mapping[str, str]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 LARGEST: Final = 256 * 1024 * 1024
+GIT: Final = ".git"
 SUFFIXES: Final = (".yaml", ".yml")
 
 
@@ -47,10 +48,15 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class LocalFiles:
-    """A file, or a folder with its subfolders; `base` is the settings file's folder."""
+    """A file, or a folder with its subfolders; `base` is the settings file's folder.
+
+    Neither `secret` files, which are named as they are without links, nor those of git itself are read, whatever an
+    inventory says: messages quote what they cannot make sense of.
+    """
 
     root: Path
     base: Path
+    secret: frozenset[Path] = frozenset()
 
     @property
     def place(self) -> str:
@@ -71,11 +77,16 @@ class LocalFiles:
         if name.startswith(("../", "/")):
             raise _outside(name)
         try:
-            inside = path.resolve(strict=True).is_relative_to(self.folder.resolve())
+            real, folder = path.resolve(strict=True), self.folder.resolve()
         except (OSError, RuntimeError) as error:
             raise Unreadable(name, *_reason(error)) from None
-        if not inside and path != self.root:
-            raise _outside(name)
+        if not real.is_relative_to(folder):
+            if path != self.root:
+                raise _outside(name)
+        elif GIT in {part.casefold() for part in real.relative_to(folder).parts}:
+            raise Unreadable(name, "this belongs to git", "name a file of the inventory")
+        if real in self.secret:
+            raise Unreadable(name, "this file holds a credential", "keep it elsewhere, and name a file of devices")
         return read_file(path, name)
 
     def folders(self) -> list[Path]:

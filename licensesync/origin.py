@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Final
 
 from licensesync import inventory, provenance, trees
-from licensesync.credentials import file_of
+from licensesync.credentials import DEPLOY_KEY, file_of
 from licensesync.errors import ProvenanceError
 from licensesync.files import LocalFiles, Source
 from licensesync.inventory import Inventory
@@ -18,9 +17,6 @@ from licensesync.provenance import OutsideGit
 from licensesync.remotes import Vanished
 from licensesync.repository import Damaged, Mirror
 from licensesync.settings import GitSource, LocalSource, Settings
-
-DEPLOY_KEY: Final = "GIT_DEPLOY_KEY"
-"""The credential that is the deploy key where the settings name none: a file, whatever else credentials may be."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +71,7 @@ def origin(settings: Settings, environ: Mapping[str, str], *, fetch: bool, ref: 
             asked = replace(source, deploy_key=key, ref=source.ref if ref is None else ref)
             return _of_remote(Mirror(asked, settings.mirror_path(environ)), fetch=fetch)
         case LocalSource() as source:
-            return _of_files(source, settings) if ref is None else _of_commit(source, settings, ref)
+            return _of_files(source, settings, environ) if ref is None else _of_commit(source, settings, ref)
 
 
 def deploy_key(source: GitSource, environ: Mapping[str, str]) -> Path | None:
@@ -87,11 +83,11 @@ def deploy_key(source: GitSource, environ: Mapping[str, str]) -> Path | None:
         raise ProvenanceError(words) from error
 
 
-def _of_files(source: LocalSource, settings: Settings) -> Origin:
+def _of_files(source: LocalSource, settings: Settings, environ: Mapping[str, str]) -> Origin:
     def files() -> Source:
         if source.require_clean:
             provenance.must_be_clean(source.path)
-        return LocalFiles(source.path, settings.folder)
+        return LocalFiles(source.path, settings.folder, settings.secret_files(environ))
 
     try:
         found = provenance.checked_out(source.path)

@@ -13,7 +13,7 @@ from typing import Final
 from licensesync import pools
 from licensesync.callers import TIMEOUT as CALLBACKS_TIMEOUT
 from licensesync.callers import Callbacks, Tls, read_callbacks
-from licensesync.credentials import CallbackCredentials, Credentials, callback_credentials, credentials
+from licensesync.credentials import CallbackCredentials, Credentials, callback_credentials, credentials, files
 from licensesync.errors import SettingsError
 from licensesync.files import Unreadable, read_file
 from licensesync.located import Table, Text, tree
@@ -146,6 +146,11 @@ class Settings:
             return Path(self.ledger.removeprefix(SQLITE))
         state = environ.get("STATE_DIRECTORY", "").partition(":")[0]
         return Path(state, "ledger.db") if state else self.folder / "licensesync.db"
+
+    def secret_files(self, environ: Mapping[str, str]) -> frozenset[Path]:
+        """Files that no inventory may name, wherever they lie: credentials, and the key of a certificate."""
+        keys = [self.callbacks.tls.key] if self.callbacks and self.callbacks.tls else []
+        return files(environ) | {Path(os.path.realpath(key)) for key in keys}
 
     def mirror_path(self, environ: Mapping[str, str]) -> Path:
         """Where the inventory of a git remote is kept: beside the ledger."""

@@ -9,13 +9,9 @@ from pathlib import Path
 
 from licensesync import credentials
 from licensesync.daemon.rounds import DRAIN
-from licensesync.origin import DEPLOY_KEY
 
 UNITS = Path(__file__).parent.parent / "systemd"
-NAMES = {
-    name.lower().replace("_", "-")
-    for name in (*credentials.NAMES, *credentials.CALLBACK_NAMES, "WEBHOOK_URL", "WEBHOOK_TOKEN", DEPLOY_KEY)
-}
+NAMES = {name.lower().replace("_", "-") for name in credentials.ALL_NAMES}
 
 
 def loaded(file: str) -> set[str]:

@@ -62,7 +62,7 @@ def check(
 
 def _looked_through(written: Draft, file: Path) -> Findings:
     """The problems of the settings, then those of the inventory; broken settings may still lead to an inventory."""
-    from licensesync import inventory
+    from licensesync import credentials, inventory
     from licensesync.errors import ProvenanceError
     from licensesync.files import LocalFiles
     from licensesync.sources import LocalSource
@@ -70,7 +70,9 @@ def _looked_through(written: Draft, file: Path) -> Findings:
     folder = Path(os.path.abspath(file)).parent  # noqa: PTH100  # not resolved: places go by the names that are used
     pools = written.pools or {}
     if isinstance(written.inventory, LocalSource) and pools:
-        files: Source = LocalFiles(written.inventory.path, folder)
+        known = written.settings
+        secret = known.secret_files(os.environ) if known else credentials.files(os.environ)
+        files: Source = LocalFiles(written.inventory.path, folder, secret)
     elif written.settings:
         try:
             files = _as_fetched(written.settings)

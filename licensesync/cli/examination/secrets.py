@@ -12,7 +12,7 @@ from licensesync import credentials
 from licensesync.cli.examination.told import with_advice
 from licensesync.errors import CredentialsError, ProvenanceError
 from licensesync.model import Check, Product
-from licensesync.origin import DEPLOY_KEY, deploy_key
+from licensesync.origin import deploy_key
 from licensesync.settings import Settings
 from licensesync.sources import GitSource
 
@@ -63,12 +63,14 @@ def _deploy_key(found: Settings | None, environ: Mapping[str, str]) -> Iterator[
     try:
         key = deploy_key(found.inventory, environ)
     except ProvenanceError as error:
-        yield with_advice(DEPLOY_KEY, error)
+        yield with_advice(credentials.DEPLOY_KEY, error)
         return
     if key and os.access(key, os.R_OK):
-        yield _from_file(DEPLOY_KEY, key)
+        yield _from_file(credentials.DEPLOY_KEY, key)
     elif key:
-        yield Check.problem(DEPLOY_KEY, f"{key} cannot be read", "put the key there, and let this user read it")
+        yield Check.problem(
+            credentials.DEPLOY_KEY, f"{key} cannot be read", "put the key there, and let this user read it"
+        )
 
 
 def _from_file(name: str, file: Path) -> Check:

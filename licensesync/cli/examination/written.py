@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from licensesync import inventory, provenance
+from licensesync import credentials, inventory, provenance
 from licensesync.cli.examination.told import NO_SETTINGS, with_advice
 from licensesync.errors import InventoryError, ProvenanceError
 from licensesync.files import LocalFiles
@@ -36,7 +36,7 @@ def of_inventory(file: Path, draft: Draft, environ: Mapping[str, str]) -> Check:
     """The inventory: local files also where the settings have problems that do not concern them."""
     match draft.inventory:
         case LocalSource() as source if draft.pools:
-            return _on_disk(source, file.parent, draft)
+            return _on_disk(source, file.parent, draft, environ)
         case GitSource() as source if draft.settings:
             return _in_git(source, draft.settings, environ)
         case _:
@@ -58,8 +58,9 @@ def _in_git(source: GitSource, found: Settings, environ: Mapping[str, str]) -> C
     return Check.ok(INVENTORY, told)
 
 
-def _on_disk(source: LocalSource, folder: Path, draft: Draft) -> Check:
-    drafted = inventory.draft(LocalFiles(source.path, folder), draft.pools or {})
+def _on_disk(source: LocalSource, folder: Path, draft: Draft, environ: Mapping[str, str]) -> Check:
+    secret = draft.settings.secret_files(environ) if draft.settings else credentials.files(environ)
+    drafted = inventory.draft(LocalFiles(source.path, folder, secret), draft.pools or {})
     problems = inventory.with_warnings(drafted)
     if problems:
         return _with_problems(problems)
