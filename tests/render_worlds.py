@@ -57,6 +57,7 @@ HOSTILE = (
     "@someone and @an-org/team",
     "user@example.com",
     "#12 and # 13",
+    "!12 GH-12 &12 $12 ~bug %1.0 *iteration:12 [vulnerability:12] ^alert#12",
     "[text](https://evil.example)",
     "![image](x)",
     "https://evil.example/x www.evil.example",

@@ -198,6 +198,7 @@ async def test_a_plan_that_could_not_be_made_is_said_instead_of_an_older_one(run
     runner.licensesync(1)
     ended, printed = await runner.run(step("Plan"), **on_github(runner))
     assert ended == 0, printed
+    assert re.fullmatch(r"::stop-commands::([0-9a-f]{32})\n(.*\n)*::\1::\n", printed), "nothing in between is a command"
     assert (tmp_path / "plan.md").read_text() == "### licensesync: there is no plan (exit 1); the job's log says why\n"
 
 
@@ -255,8 +256,9 @@ async def test_without_the_daemon_the_newest_commit_is_applied_even_by_an_old_jo
 
     (checkout, apply) = recipe("github-apply")["jobs"]["apply"]["steps"]
     assert checkout["with"]["ref"] == "main"
-    ended, _ = await runner.run(STRICT + apply["run"], RUNNER_TEMP=str(tmp_path))
+    ended, printed = await runner.run(STRICT + apply["run"], RUNNER_TEMP=str(tmp_path))
     assert ended == 5
+    assert re.match(r"::stop-commands::[0-9a-f]{32}\n", printed), "nothing after it is a command"
     assert runner.notes() == [["apply", "--yes", "--out", f"{tmp_path}/report.json"]]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterator
 from itertools import pairwise
@@ -245,6 +246,8 @@ def harmless(written: str) -> None:
     assert not re.search(r"@\w|#\w|://|www\.", written.replace("&#", "&")), "GitHub would make it a link"
     page = READER.render(written)
     assert not re.search(r"@[\w-]|#\w|://\w|www\.\w", re.sub(r"<[^<>]*>|&\w+;", "", page)), "the same in the page"
+    told = html.unescape(re.sub(r"<[^<>]*>", "", page))
+    assert not re.search(r"[!&$~%]\w|GH-\d|\[vulnerability|\*iteration", told), "GitLab has more that leads elsewhere"
     assert "<" not in OUR_HTML.sub("", written)
     assert written.replace("\n", "").replace(NO_WIDTH, "").isprintable()
 

@@ -134,8 +134,15 @@ def _cut(head: str, sections: Sequence[str]) -> str:
     return _BLANK.join([head, *sections[:fitting], others])
 
 
-_MARKUP = re.compile(r"[\\`*\[\]<>|~&$@#]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|:(?=//)|(?<=www)\.", re.IGNORECASE)
-_BEFORE_NAMES = frozenset("@#:.")  # of a user, a thread, an address: GitHub looks for these in the finished page
+_MARKUP = re.compile(
+    r"[\\`*\[\]<>|~&$@#]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|:(?=//)|(?<=www)\.|[!%](?=[\w\"])|(?<=GH)-(?=[0-9])",
+    re.IGNORECASE,
+)
+_BEFORE_NAMES = frozenset("@#:.!%&$~[*-")
+"""Of a user, a thread, an address, a milestone: GitHub and GitLab look for these in the finished page.
+
+https://docs.gitlab.com/user/markdown/#gitlab-specific-references
+"""
 _WHOLE_CHARACTERS = re.compile(r"(?:[^&]|&#[0-9]+;)*")
 
 
