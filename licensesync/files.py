@@ -6,6 +6,7 @@ import errno
 import os
 import posixpath
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -77,17 +78,21 @@ class LocalFiles:
         if name.startswith(("../", "/")):
             raise _outside(name)
         try:
-            real, folder = path.resolve(strict=True), self.folder.resolve()
+            self._judge(name, path.resolve(strict=True))
         except (OSError, RuntimeError) as error:
             raise Unreadable(name, *_reason(error)) from None
+        return read_file(path, name, judge=lambda real: self._judge(name, real))
+
+    def _judge(self, name: str, real: Path) -> None:
+        """Raises Unreadable for a file that is not the inventory's, by its path without links."""
+        folder = self.folder.resolve()
         if not real.is_relative_to(folder):
-            if path != self.root:
+            if self.folder / name != self.root:
                 raise _outside(name)
         elif GIT in {part.casefold() for part in real.relative_to(folder).parts}:
             raise Unreadable(name, "this belongs to git", "name a file of the inventory")
         if real in self.secret:
             raise Unreadable(name, "this file holds a credential", "keep it elsewhere, and name a file of devices")
-        return read_file(path, name)
 
     def folders(self) -> list[Path]:
         """The folder with those of its subfolders that are read; none for a file."""
@@ -106,18 +111,36 @@ class LocalFiles:
         return posixpath.normpath(Path(os.path.relpath(path, self.base)).as_posix())
 
 
-def read_file(path: Path, name: str = "", largest: int = LARGEST) -> bytes:
-    """The content of a regular file, without waiting for whoever writes into a pipe. Raises Unreadable."""
+def read_file(
+    path: Path, name: str = "", largest: int = LARGEST, *, judge: Callable[[Path], None] | None = None
+) -> bytes:
+    """The content of a regular file, without waiting for whoever writes into a pipe. Raises Unreadable.
+
+    `judge` is told where the file that was opened is, and may raise: a link on the way there may be another by now.
+    """
     try:
         if not (path.is_dir() or stat.S_ISREG(path.stat().st_mode)):
             raise Unreadable(name, "this is not a regular file", "name a file")
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_without_waiting) as file:
+            if judge:
+                judge(_whereabouts(file.fileno(), path))
             written = file.read(largest + 1)
     except OSError as error:
         raise Unreadable(name, *_reason(error)) from None
     if len(written) > largest:
         raise Unreadable(name, f"the file is larger than {largest // 1024**2} MB", "split it into smaller files")
     return written
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def _whereabouts(file: int, path: Path) -> Path:
+    try:
+        return Path(f"/proc/self/fd/{file}").readlink()
+    except OSError:
+        return path.resolve()
 
 
 def _outside(name: str) -> Unreadable:

@@ -497,6 +497,19 @@ async def test_the_host_of_a_webhook_is_told_and_neither_the_rest_of_its_address
     assert not any(word in str([secret, no_address, no_token]) for word in ("secret-path", "token-5"))
 
 
+async def test_who_else_may_read_the_key_of_the_listener_s_certificate_is_told(tmp_path: Path) -> None:
+    key = tmp_path / "key.pem"
+    key.touch(0o600)
+    key.chmod(0o644)
+    tls = (
+        "callbacks: {listen: 127.0.0.1:0, public_url: https://c.example.com/, tls: {certificate: c.pem, key: key.pem}}"
+    )
+    async with fleet_of(tmp_path) as fleet:
+        settings(fleet, more=f"listen: off\n{tls}\n")
+        told = (await checked(fleet))["callbacks.tls.key"]
+    assert (told.result, told.do) == (Result.WARNING, f"chmod o-rw {key}")
+
+
 # --- the inventory
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import pytest
 from licensesync import inventory, settings
 from licensesync.cli import app
 from licensesync.cli.examination import written
+from licensesync.files import LocalFiles, Unreadable
 from licensesync.origin import origin
 
 SECRET = "hunter2"
@@ -80,3 +84,34 @@ def test_check_and_doctor_do_not_tell_it_either(
     told = "".join(capsys.readouterr())
     assert "this file holds a credential" in told
     assert SECRET not in told
+
+
+def test_whoever_swaps_a_link_while_it_is_read_gains_nothing(tmp_path: Path) -> None:
+    """It takes some hundred tries to win that race where only the name is looked at, before it is opened."""
+    (tmp_path / "secret").write_text(SECRET)
+    fleet = tmp_path / "fleet"
+    fleet.mkdir()
+    (fleet / "fine").write_text("990003425730535\n")
+    for name, target in (("to-fine", "fine"), ("to-secret", "../secret")):
+        (fleet / name).symlink_to(target)
+    ended = threading.Event()
+
+    def swap() -> None:
+        while not ended.is_set():
+            for name in ("to-fine", "to-secret"):
+                os.link(fleet / name, fleet / "draft", follow_symlinks=False)
+                (fleet / "draft").replace(fleet / "list.csv")
+
+    swapping = threading.Thread(target=swap)
+    swapping.start()
+    read: Counter[str] = Counter()
+    try:
+        for _ in range(700):
+            try:
+                read[LocalFiles(fleet, tmp_path).read("list.csv").decode()] += 1
+            except Unreadable as why:
+                read[why.message] += 1
+    finally:
+        ended.set()
+        swapping.join()
+    assert SECRET not in read

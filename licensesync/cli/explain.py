@@ -33,7 +33,7 @@ def explain(
     known_as = identifier(device, "DEVICE")
 
     from licensesync.cli import output, research
-    from licensesync.cli.streams import print_result
+    from licensesync.cli.streams import print_result, say
     from licensesync.render import explanation
     from licensesync.render import story as render
 
@@ -43,7 +43,7 @@ def explain(
     elif story.is_known:
         print_result(render.text(story, output.page()).encode())
     if not story.is_known:
-        typer.echo(_unknown(device, story, pool or ()), err=True)
+        say(_unknown(device, story, pool or ()))
         raise typer.Exit(ExitCode.UNUSABLE)
 
 

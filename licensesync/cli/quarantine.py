@@ -53,7 +53,7 @@ def release(
 ) -> None:
     """End the quarantine of devices, in all pools: the next run asks for them again."""
     from licensesync.cli import output, past
-    from licensesync.cli.streams import print_result
+    from licensesync.cli.streams import print_result, say
     from licensesync.exit_codes import ExitCode
     from licensesync.ledger.presence import exists
     from licensesync.render import quarantine as render
@@ -64,7 +64,7 @@ def release(
         print_result(render.released(released, output.page()).encode())
     known = {name for record in released for name in (record.device, record.iccid)}
     if others := [device for device in dict.fromkeys(devices) if device not in known]:
-        typer.echo(f"not in quarantine: {', '.join(others)}; licensesync quarantine list shows who is", err=True)
+        say(f"not in quarantine: {', '.join(others)}; licensesync quarantine list shows who is")
         raise typer.Exit(ExitCode.UNUSABLE)
 
 

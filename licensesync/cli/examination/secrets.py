@@ -21,7 +21,8 @@ OTHERS_MAY: Final[Mapping[int, str]] = {stat.S_IROTH: "read", stat.S_IWOTH: "cha
 
 def checks(found: Settings | None, environ: Mapping[str, str]) -> list[Check]:
     """One for each credential that is needed or given; without settings, those that always are needed."""
-    return [*(_checked(name, environ) for name in _needed(found, environ)), *_deploy_key(found, environ)]
+    named = [_checked(name, environ) for name in _needed(found, environ)]
+    return [*named, *_deploy_key(found, environ), *_certificate_key(found)]
 
 
 def _needed(found: Settings | None, environ: Mapping[str, str]) -> Iterator[str]:
@@ -71,6 +72,12 @@ def _deploy_key(found: Settings | None, environ: Mapping[str, str]) -> Iterator[
         yield Check.problem(
             credentials.DEPLOY_KEY, f"{key} cannot be read", "put the key there, and let this user read it"
         )
+
+
+def _certificate_key(found: Settings | None) -> Iterator[Check]:
+    """Of the callback listener, if it speaks TLS itself; whether it is of any use, the listener tells."""
+    if found and found.callbacks and found.callbacks.tls and found.callbacks.tls.key.exists():
+        yield _from_file("callbacks.tls.key", found.callbacks.tls.key)
 
 
 def _from_file(name: str, file: Path) -> Check:
