@@ -240,6 +240,21 @@ def test_nothing_that_others_wrote_can_steer_the_terminal_of_who_reads_the_log(l
     assert stderr.flushed.count("\n") == 1
 
 
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_mistake_is_told_with_its_place_and_without_what_variables_hold(logged: Logged, *, as_json: bool) -> None:
+    stderr = logged(as_json=as_json)
+
+    def mistaken(password: str) -> None:
+        raise ValueError(len(password))
+
+    try:
+        mistaken("2-retnuh"[::-1])
+    except ValueError:
+        structlog.get_logger().error("x", exc_info=True)
+    assert "in mistaken" in stderr.flushed
+    assert "hunter-2" not in stderr.flushed
+
+
 def test_by_batches_one_line_tells_of_a_batch_and_who_needs_a_look_has_a_line_of_their_own(logged: Logged) -> None:
     stderr = logged()
     kinds = [*OutcomeKind, OutcomeKind.DONE]
