@@ -48,7 +48,7 @@ KEPT_BACK: Final = frozenset(
     {*OF_A_REPOSITORY, *NAMES, *CALLBACK_NAMES, *WEBHOOK_NAMES, "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"}
 )
 """What is nothing to git, nor to the ssh, the credential helpers and whatever else is started."""
-OF_OTHERS: Final = {"core.fsmonitor": "false", "safe.bareRepository": "explicit"}
+OF_OTHERS: Final = {"core.fsmonitor": "false", "core.hooksPath": os.devnull, "safe.bareRepository": "explicit"}
 """In a work tree that others fill. A folder of it may look like a bare repository, whose configuration names programs.
 
 https://git-scm.com/docs/git-config#Documentation/git-config.txt-safebareRepository (git 2.38)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from gits import git
 
 from licensesync import provenance
+from licensesync.files import Unreadable
 from licensesync.model import Place
 
 CONFIG = """\
@@ -60,3 +62,29 @@ def test_a_folder_that_looks_like_a_repository_runs_nothing_and_is_not_taken_for
     assert line
     assert line.commit == head
     assert not trace.exists()
+
+
+def test_no_hook_of_a_repository_is_run(inventory: Path, trace: Path) -> None:
+    hooks = inventory.parent / ".git/hooks"
+    hooks.mkdir(exist_ok=True)
+    for name in ("post-index-change", "reference-transaction", "post-checkout", "fsmonitor-watchman"):
+        (hooks / name).write_text(f"#!/bin/sh\ntouch {trace}\n")
+        (hooks / name).chmod(0o755)
+    os.utime(inventory / "a.yaml", (1, 1))  # what the index knows of it is out of date
+    provenance.checked_out(inventory)
+    provenance.at_commit(inventory, "HEAD", inventory.parent)
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["../secret", "/etc/passwd", "link.yaml", "out.csv", "sub/../../secret", ".git/config"]
+)
+def test_a_commit_has_no_other_file_read_than_those_in_its_folder(inventory: Path, name: str) -> None:
+    top = inventory.parent
+    (top / "secret").write_text("hunter2")
+    (inventory / "link.yaml").symlink_to("a.yaml")
+    (inventory / "out.csv").symlink_to("../secret")
+    git(top, "add", "--all")
+    git(top, "commit", "--quiet", "--message", "links")
+    with pytest.raises(Unreadable):
+        provenance.at_commit(inventory, "HEAD", top).read(name)
