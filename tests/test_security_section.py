@@ -35,7 +35,7 @@ def test_a_limit_is_told_as_it_is(words: str) -> None:
 
 
 def test_the_transports_of_git_are_told() -> None:
-    told = re.findall(r"speaks only ([a-z, ]+), whatever", SECTION)
+    told = re.findall(r"remote of a mirror by ([a-z, ]+) only, whatever", SECTION)
     assert [set(re.split(", | and ", words)) for words in told] == [set(PROTOCOLS.split(":"))]
 
 
