@@ -117,7 +117,7 @@ def of_work_tree(folder: Path) -> Git:
 
 def top_of(folder: Path) -> Path | None:
     """The nearest folder from this one upwards that has a `.git`, as no commit can; None where there is none."""
-    real = folder.resolve()
+    real = Path(os.path.realpath(folder))
     return next((above for above in (real, *real.parents) if os.path.lexists(above / ".git")), None)
 
 

@@ -94,7 +94,7 @@ def blame(place: Place, base: Path, patience: float = PATIENCE_FOR_A_LINE) -> Li
             return None
         # Line n is line n of the file itself, not of what a filter for people makes of it.
         how = ("--porcelain", "--encoding=UTF-8", "--no-textconv", line, "--")
-        name = os.path.relpath(path.parent.resolve() / path.name, top)
+        name = os.path.relpath(Path(os.path.realpath(path.parent), path.name), top)
         told = _header(git.of_work_tree(top)("blame", *how, name, patience=patience))
         if "boundary" in told and _is_cut_off(path.parent, patience):
             return None

@@ -186,6 +186,7 @@ def test_an_own_filter_for_people_does_not_move_the_lines(folder: Path) -> None:
         (".", 1),
         ("fleet/link.yaml", 1),
         ("fleet/loop.yaml", 1),
+        ("fleet/loop.yaml/a.yaml", 1),
         ("../../outside.yaml", 1),
         ("fleet/leads-out/outside.yaml", 1),
         ("../.git/HEAD", 1),
