@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -75,12 +74,12 @@ def file_of(name: str, environ: Mapping[str, str]) -> Path | None:
 
 
 def files(environ: Mapping[str, str]) -> frozenset[Path]:
-    """The files that hold a credential, as they are named without links."""
+    """The files that hold a credential."""
     found: set[Path] = set()
     for name in ALL_NAMES:
         with suppress(OSError):  # who may not look into the folder cannot read it either
             if path := file_of(name, environ):
-                found.add(Path(os.path.realpath(path)))
+                found.add(path)
     return frozenset(found)
 
 

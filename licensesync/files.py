@@ -51,8 +51,8 @@ class Source(Protocol):
 class LocalFiles:
     """A file, or a folder with its subfolders; `base` is the settings file's folder.
 
-    Neither `secret` files, which are named as they are without links, nor those of git itself are read, whatever an
-    inventory says: messages quote what they cannot make sense of.
+    Neither `secret` files, under whatever name, nor those of git itself are read, whatever an inventory says: messages
+    quote what they cannot make sense of.
     """
 
     root: Path
@@ -91,7 +91,7 @@ class LocalFiles:
                 raise _outside(name)
         elif GIT in {part.casefold() for part in real.relative_to(folder).parts}:
             raise Unreadable(name, "this belongs to git", "name a file of the inventory")
-        if real in self.secret:
+        if any(_is_same(real, each) for each in self.secret):
             raise Unreadable(name, "this file holds a credential", "keep it elsewhere, and name a file of devices")
 
     def folders(self) -> list[Path]:
@@ -130,6 +130,13 @@ def read_file(
     if len(written) > largest:
         raise Unreadable(name, f"the file is larger than {largest // 1024**2} MB", "split it into smaller files")
     return written
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
 
 
 def _without_waiting(path: str, flags: int) -> int:

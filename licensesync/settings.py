@@ -150,7 +150,7 @@ class Settings:
     def secret_files(self, environ: Mapping[str, str]) -> frozenset[Path]:
         """Files that no inventory may name, wherever they lie: credentials, and the key of a certificate."""
         keys = [self.callbacks.tls.key] if self.callbacks and self.callbacks.tls else []
-        return files(environ) | {Path(os.path.realpath(key)) for key in keys}
+        return files(environ) | {*keys}
 
     def mirror_path(self, environ: Mapping[str, str]) -> Path:
         """Where the inventory of a git remote is kept: beside the ledger."""

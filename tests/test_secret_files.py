@@ -32,6 +32,7 @@ FILES = {
     "credentials/thingspace-key": "this file holds a credential",
     "key.pem": "this file holds a credential",
     "link.csv": "this file holds a credential",
+    "hard-link.csv": "this file holds a credential",
     ".git/config": "this belongs to git",
     "leads-into-git.csv": "this belongs to git",
     ".GIT/config": "this belongs to git",
@@ -44,6 +45,7 @@ def environ(tmp_path: Path) -> Mapping[str, str]:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(f"{SECRET}\n")
     (tmp_path / "link.csv").symlink_to("password")
+    (tmp_path / "hard-link.csv").hardlink_to(tmp_path / "password")
     (tmp_path / "leads-into-git.csv").symlink_to(".git/config")
     return {
         "THINGSPACE_PASSWORD_FILE": str(tmp_path / "password"),
