@@ -330,6 +330,10 @@ async def test_what_nobody_thought_of_is_said_to_the_log_and_not_to_the_caller(
         posted(b"", *["X-Many: 1"] * 200),
         posted(b"", "Content-Length: 7"),
         posted(b"").replace(b"Content-Length: 0", b"Transfer-Encoding: chunked") + b"zz\r\n",
+        posted(b"").replace(b"Content-Length: 0", b"Transfer-Encoding: chunked") + b"0\r\n" + b"X-After: 1\r\n" * 200,
+        posted(b"", "Transfer-Encoding: chunked") + b"0\r\n\r\n",
+        posted(b"").replace(b"here", b"here\r\nHost: there"),
+        posted(b"", "X-Folded: a\r\n b"),
     ],
 )
 async def test_what_cannot_be_read_is_said_so_in_our_words_and_not_logged(

@@ -19,8 +19,9 @@ def visible(document: bytes) -> bytes:
 
     What is read from it is the same.
     """
-    if document.isascii() and b"\x7f" not in document:
-        return document
+    is_plain = document.isascii() and b"\x7f" not in document
+    if is_plain or all(found[0].decode().isprintable() for found in _BEYOND_ASCII.finditer(document)):
+        return document  # a large one is not copied
     return _BEYOND_ASCII.sub(_escaped, document)
 
 
@@ -28,10 +29,7 @@ _BEYOND_ASCII = re.compile(rb"[\x7f-\xff]+")
 
 
 def _escaped(found: re.Match[bytes]) -> bytes:
-    text = found[0].decode()
-    if text.isprintable():
-        return found[0]
-    return "".join(char if char.isprintable() else _as_json_has_it(char) for char in text).encode()
+    return "".join(char if char.isprintable() else _as_json_has_it(char) for char in found[0].decode()).encode()
 
 
 def _as_json_has_it(char: str) -> str:
