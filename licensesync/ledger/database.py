@@ -87,7 +87,7 @@ class Writer:
                 connection = self._connected()
                 with connection.begin():
                     yield connection
-            except DBAPIError:
+            except (DBAPIError, sqlite3.Error):
                 self.close()
                 raise
 
@@ -252,7 +252,7 @@ def _engine(path: Path, *, looking: bool, copied: bool) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN" if looking else "BEGIN IMMEDIATE")
+        migrations.file_of(connection).execute("BEGIN" if looking else "BEGIN IMMEDIATE")
 
     return engine
 
@@ -283,8 +283,7 @@ def _must_be_ours(path: Path, connection: Connection) -> int:
             f"the ledger {path} was written by a newer licensesync (its schema is {version}, this one knows "
             f"{migrations.VERSION}); install that version or a later one"
         )
-    others = connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one()
-    if version == 0 and others:
+    if version == 0 and connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one():
         raise LedgerError(f"{path} is a database of another program; name another file with ledger: in the settings")
     return version
 

@@ -23,7 +23,7 @@ from licensesync.model import DeviceId, Report, Unread
 from worlds.clock import Clock, lived
 from worlds.laws import Broken, Laws
 from worlds.office import FOTA, SIM, Office
-from worlds.program import Program, make_room, transactions_are_steps
+from worlds.program import TROUBLE, Program, make_room, transactions_are_steps
 from worlds.service import Fleet, ThingSpace
 from worlds.story import (
     DAY,
@@ -141,6 +141,8 @@ class Life:
         program = await self._program(run)
         report = await program.make(run)
         self.told += [f"      {each}" for each in program.told]
+        self.laws.figures.update(each for each in program.told if each.startswith(TROUBLE))
+        self.laws.figures["runs that the ledger ended"] += any(each.startswith("LedgerError") for each in program.told)
         program.told.clear()
         if report is not None:
             self.told += [f"    = {line}" for line in _lines(report)]

@@ -38,6 +38,9 @@ from worlds.story import Run, Step, Trouble
 
 SECRET: Final = CallbackCredentials("callback-user-2c9d", "callback-password-7e1f")
 TIMEOUT: Final = 30.0
+TROUBLE: Final = "-- "
+"""What a line begins with that tells of one."""
+
 
 _PROGRAM: ContextVar[Program | None] = ContextVar("program", default=None)
 
@@ -143,7 +146,7 @@ class Program:
             self._happens(self._troubles.pop(0))
 
     def _happens(self, trouble: Trouble) -> None:
-        self.told.append(f"-- {trouble.step}")
+        self.told.append(f"{TROUBLE}{trouble.step}")
         match trouble.step:
             case Step.KILL:
                 self.dead = True
