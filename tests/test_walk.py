@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from random import Random
@@ -570,6 +571,10 @@ class InMemory(Reader):
         self._listing = listing
         self._books = books
         self.tried: list[StatusForm] = []
+
+    @asynccontextmanager
+    async def keeping(self) -> AsyncIterator[Reader]:
+        yield self
 
     async def read(self, call: Read[T]) -> T:
         await asyncio.sleep(0)

@@ -36,6 +36,12 @@ class Reader:
         """The call's value; what fails for the moment is asked for again, usually at most twice. Raises ApiError."""
         return await self._repeated(call, (ApiError,))
 
+    @asynccontextmanager
+    async def keeping(self) -> AsyncIterator[Reader]:
+        """A client for calls that belong together and prove each other: they use each other's connections."""
+        async with self._transport.keeping() as kept:
+            yield Reader(kept, self._logins, self._effort)
+
     async def log_in(self) -> None:
         """Both logins, unless they were made before; a call makes them by itself. Raises ApiError."""
         await self._logged_in()

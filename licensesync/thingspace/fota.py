@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, date, datetime
+from functools import partial
 
 from licensesync.aside import aside
 from licensesync.errors import ApiError, BatchRejected, IncompleteObservation, NoSuchResource, RequestRejected
@@ -55,7 +56,7 @@ class FotaReader:
 
     async def capacity(self) -> Capacity:
         """The service's counts of this moment. Raises ApiError, or IncompleteObservation where it has none."""
-        page = await self._page(START)
+        page = await self._page(self._reader, START)
         lacking = page.total is None or page.assigned_licenses is None
         return self._capacity(page.total, page.assigned_licenses, await self._subscription() if lacking else None)
 
@@ -81,12 +82,14 @@ class FotaReader:
         raise AssertionError("the last walk returns or raises")  # pragma: no cover - tells mypy so
 
     async def _walked(self, known: asyncio.Task[Known], cursors: int, progress: Progress) -> Tally:
-        if cursors > 1:
-            try:
-                return await side_by_side(self._page, Tally(progress, self.pool.tolerance), known, cursors)
-            except OrderInDoubt:
-                self._cursors = 1
-        return await one_by_one(self._page, Tally(progress, self.pool.tolerance))
+        async with self._reader.keeping() as reader:
+            fetch = partial(self._page, reader)
+            if cursors > 1:
+                try:
+                    return await side_by_side(fetch, Tally(progress, self.pool.tolerance), known, cursors)
+                except OrderInDoubt:
+                    self._cursors = 1
+            return await one_by_one(fetch, Tally(progress, self.pool.tolerance))
 
     def _prove(self, tally: Tally, capacity: Capacity) -> None:
         listed, counted = len(tally.devices), capacity.assigned
@@ -96,11 +99,11 @@ class FotaReader:
                 "if they keep differing by as many, set reading: {tolerance: …} for this pool"
             )
 
-    async def _page(self, cursor: str) -> StatusPage:
+    async def _page(self, reader: Reader, cursor: str) -> StatusPage:
         """A page, by the first form of the call that the service knows; from then on by that form alone."""
         for form in self._forms:
             try:
-                page = await self._reader.read(fota_calls.status_page(self.pool.account, cursor, form))
+                page = await reader.read(fota_calls.status_page(self.pool.account, cursor, form))
             except NoSuchResource:
                 if form is self._forms[-1]:
                     raise
@@ -143,8 +146,8 @@ class FotaLister(FotaReader):
         super().__init__(pool, reader, cursors=cursors, form=form)
         self.since: dict[DeviceId, date] = {}
 
-    async def _page(self, cursor: str) -> StatusPage:
-        page = await super()._page(cursor)
+    async def _page(self, reader: Reader, cursor: str) -> StatusPage:
+        page = await super()._page(reader, cursor)
         self.since.update(page.assigned_on)
         return page
 

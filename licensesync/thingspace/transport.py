@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from time import perf_counter
 from typing import Protocol, TypeVar
@@ -20,13 +21,16 @@ from yarl import URL
 
 from licensesync import __version__
 from licensesync.errors import ApiError, LicenseSyncError, Unconnected, UnexpectedReply, Unreachable
-from licensesync.thingspace.wire import Call, clock_skew, error_code, error_for, excerpt
+from licensesync.thingspace.connections import Connections
+from licensesync.thingspace.wire import Call, Read, clock_skew, error_code, error_for, excerpt
 from licensesync.values import is_loopback
 
 T = TypeVar("T")
 
 USER_AGENT = f"licensesync/{__version__}"
 LARGEST_BODY = 32 * 2**20
+LARGEST_ERROR = 2**16
+"""Of what is no success so much is read: it has a status, a code and a few words."""
 SHORTEST_SECRET = 4
 
 
@@ -69,6 +73,7 @@ class Transport:
     proxy: Proxy
     limiter: AsyncLimiter
     in_flight: asyncio.Semaphore
+    connections: Connections | None = None
     meter: Meter = field(default_factory=Unmetered)
     secrets: set[str] = field(default_factory=set, repr=False)
     clock_skew: float | None = None
@@ -88,7 +93,7 @@ class Transport:
 
     async def _sent(self, call: Call[T], headers: Mapping[str, str]) -> T:
         status, told, body = await self._exchange(call, headers)
-        if status >= 300:
+        if not 200 <= status < 300:
             quotable = msgspec.json.encode({"errorCode": error_code(body)}) if call.confidential else body
             error = error_for(call.what, status, told, self._without_secrets(quotable), datetime.now(UTC))
             raise type(error)(
@@ -101,7 +106,7 @@ class Transport:
 
     def _unexpected(self, call: Call[T], body: bytes, status: int) -> UnexpectedReply:
         """The same complaint about the body without secrets in it: a quotation may end in the middle of one."""
-        code = error_code(body)
+        code = error_code(body[:LARGEST_ERROR])
         try:
             call.read(self._without_secrets(body))
         except UnexpectedReply as error:
@@ -122,21 +127,29 @@ class Transport:
             ) as response:
                 skew = clock_skew(response.headers, asked, datetime.now(UTC))
                 self.clock_skew = self.clock_skew if skew is None else skew
-                return response.status, response.headers, await self._body(call, response)
+                return response.status, response.headers, await _body(call, response)
         except TimeoutError:
             raise Unreachable(f"{call.what}: no answer within {self.bounds.timeout:g} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            words = self.redacted(excerpt(str(error) or type(error).__name__))
+            words = excerpt(self.redacted(_trouble(error)))
             kind = Unconnected if isinstance(error, aiohttp.ClientConnectorError) else Unreachable
             raise kind(f"{call.what}: no answer from {urlsplit(self.url).netloc}: {words}") from None
 
-    async def _body(self, call: Call[T], response: aiohttp.ClientResponse) -> bytes:
-        body = bytearray()
-        async for chunk in response.content.iter_any():
-            body += chunk
-            if len(body) > LARGEST_BODY:
-                raise UnexpectedReply(f"{call.what}: the answer is larger than {LARGEST_BODY >> 20} MiB")
-        return bytes(body)
+    @asynccontextmanager
+    async def keeping(self) -> AsyncIterator[Transport]:
+        """The same, for calls that belong together: their connections are used again, and closed at the end.
+
+        It is the same transport where that has no say about its connections.
+        """
+        if self.connections is None:
+            yield self
+            return
+        async with self.connections.kept() as session:
+            kept = replace(self, session=session)
+            try:
+                yield kept
+            finally:
+                self.clock_skew = kept.clock_skew
 
     def keep_secret(self, *secrets: str) -> None:
         """No message holds these from now on, in whatever way JSON or a quotation writes them."""
@@ -165,6 +178,42 @@ class Proxy:
     secrets: tuple[str, ...] = ()
 
 
+async def _body(call: Call[T], response: aiohttp.ClientResponse) -> bytes:
+    """All of a success, the beginning of anything else."""
+    success = 200 <= response.status < 300
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if not success and len(body) > LARGEST_ERROR:
+            return bytes(body[:LARGEST_ERROR])
+        if len(body) > LARGEST_BODY:
+            body.clear()  # whoever keeps the error would keep it as well
+            raise UnexpectedReply(f"{call.what}: the answer is larger than {LARGEST_BODY >> 20} MiB")
+    if success and not body and isinstance(call, Read) and not _says_that_it_is_empty(response):
+        raise UnexpectedReply(f"{call.what}: the answer ended before it began", status=response.status)
+    return bytes(body)
+
+
+def _says_that_it_is_empty(response: aiohttp.ClientResponse) -> bool:
+    """Whether nothing is all that there was to come: of an answer that ends with its connection nobody can tell."""
+    return response.status == 204 or not {"Content-Length", "Transfer-Encoding"}.isdisjoint(response.headers)
+
+
+def _trouble(error: Exception) -> str:
+    """What went wrong with an answer, without a word of it: it may quote secrets, and a quotation end in one."""
+    match error:
+        case aiohttp.ClientHttpProxyError():
+            return f"the proxy answers HTTP {error.status}"
+        case aiohttp.ClientResponseError():
+            return "what comes is no HTTP that can be read"
+        case aiohttp.ClientPayloadError():
+            return "the answer broke off, or cannot be read"
+        case aiohttp.ServerDisconnectedError():
+            return "the connection was closed"
+        case _:
+            return str(error) or type(error).__name__
+
+
 def _content_type(call: Call[T]) -> Mapping[str, str]:
     return {"Content-Type": call.content_type} if call.body is not None else {}
 
@@ -174,20 +223,21 @@ async def opened(
     url: str, bounds: Bounds, environ: Mapping[str, str], meter: Meter | None = None
 ) -> AsyncIterator[Transport]:
     """A transport to the service at `url`, closed at the end. Certificates are verified."""
-    async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=bounds.concurrency),
-        timeout=aiohttp.ClientTimeout(total=bounds.timeout),
-        headers={"User-Agent": USER_AGENT, "Accept": "application/json"},
-        cookie_jar=aiohttp.DummyCookieJar(),
-    ) as session:
-        # What is repeated is decided here: aiohttp would send GET and DELETE again by itself when a connection drops.
-        session._retry_connection = False  # noqa: SLF001 - there is no public switch; a test holds it to this
+    headers = {"User-Agent": USER_AGENT, "Accept": "application/json"}
+    connections = Connections(bounds.timeout, bounds.concurrency, headers, _trust(url))
+    async with connections.single() as session:
         limiter = AsyncLimiter(1, 1 / bounds.requests_per_second)
         proxy = proxy_for(url, environ)
         in_flight = asyncio.Semaphore(bounds.concurrency)
-        transport = Transport(session, url.rstrip("/"), bounds, proxy, limiter, in_flight, meter or Unmetered())
+        at, told = url.rstrip("/"), meter or Unmetered()
+        transport = Transport(session, at, bounds, proxy, limiter, in_flight, connections, told)
         transport.keep_secret(*proxy.secrets)
         yield transport
+
+
+def _trust(url: str) -> ssl.SSLContext | None:
+    """By which authorities a certificate is accepted: those of the system, or of SSL_CERT_FILE."""
+    return ssl.create_default_context() if urlsplit(url).scheme == "https" else None
 
 
 def proxy_for(url: str, environ: Mapping[str, str]) -> Proxy:

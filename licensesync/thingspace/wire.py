@@ -81,7 +81,8 @@ def error_code(body: bytes) -> str:
 
 def excerpt(body: bytes | str) -> str:
     """The start of a foreign body, on one line, without control characters."""
-    text = body if isinstance(body, str) else body[: 4 * EXCERPT].decode("utf-8", "replace")
+    start = body[: 4 * EXCERPT]
+    text = start if isinstance(start, str) else start.decode("utf-8", "replace")
     shown = "".join(char if char.isprintable() else " " for char in text)
     shown = " ".join(shown.split())
     return f"{shown[:EXCERPT]}…" if len(shown) > EXCERPT else shown or "(empty)"
