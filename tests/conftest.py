@@ -26,6 +26,10 @@ settings.register_profile("thorough", max_examples=400)
 settings.load_profile("usual")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--toxic-seeds", help="the seeds of tests/test_toxic_campaign.py to be played: 7, or 100-400")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Twice as many as there are cores: many a test waits for a service, a signal or a clock."""

@@ -13,8 +13,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import aiohttp
-from desks import CREDENTIALS, Done, Silence
+from desks import CREDENTIALS, Done, Silence, Through
 from fleets import ACCOUNT, CALLBACK_CREDENTIALS, imeis
+from toxic_line import Line
 
 from licensesync import reconcile
 from licensesync.callbacks.desk import Desk, Received, Reception
@@ -112,7 +113,7 @@ class Heard:
 
 @dataclass
 class PromiseDesk:
-    """One operator's service at a simulator, in this process."""
+    """One operator's service at a simulator, in this process. Where there is a `line`, it stands between the two."""
 
     simulator: Simulator
     client: Client
@@ -120,6 +121,7 @@ class PromiseDesk:
     pool: Pool
     callbacks: Callbacks
     patience: timedelta
+    line: Line | None = None
     heard: Heard = field(default_factory=Heard)
     runs: int = 0
     _hearing: AsyncExitStack = field(default_factory=AsyncExitStack)
@@ -165,14 +167,22 @@ class PromiseDesk:
         self, wanted: Sequence[str], *, batch_size: int = 100, once_planned: Callable[[], None] = lambda: None
     ) -> Done:
         """One apply."""
+        done = await self.attempt(wanted, batch_size=batch_size, once_planned=once_planned)
+        assert isinstance(done, Done), done
+        return done
+
+    async def attempt(
+        self, wanted: Sequence[str], *, batch_size: int = 100, once_planned: Callable[[], None] = lambda: None
+    ) -> Done | Unread:
+        """One apply, as far as it gets: a pool that was not read whole is carried out as well, to nothing."""
         self.runs += 1
         name, begun = f"run-{self.runs}", len(self.simulator.requests)
         info = InventoryInfo(len(wanted), f"sha256:{hash(tuple(wanted))}")
         with book.opened(self.ledger, name, _now) as opened:
             opened.begin("apply", info)
             planned = await self._planned(wanted, opened)
-            assert isinstance(planned, Plan), planned
-            opened.undertake(planned, {*map(DeviceId, wanted)}, info, _no_mark)
+            if isinstance(planned, Plan):
+                opened.undertake(planned, {*map(DeviceId, wanted)}, info, _no_mark)
             once_planned()
             services = {self.pool.name: self._service}
             run_plan = RunPlan(info, _now(), (planned,))
@@ -180,7 +190,7 @@ class PromiseDesk:
                 sending = Sending(batch_size, 2, asyncio.Event(), _now, record)
                 report = await reconcile.carry_out_all(name, run_plan, services, sending, Silence())
             opened.finish(report, 0)
-        return Done(report, planned, list(self.simulator.requests)[begun:])
+        return Done(report, planned, list(self.simulator.requests)[begun:]) if isinstance(planned, Plan) else planned
 
     def rows(self, device: str | None = None) -> list[OutcomeRecord]:
         with database.read(self.ledger) as connection:
@@ -270,6 +280,9 @@ async def promise_desk(
     listens: bool = True,
     mode: Mode = Mode.MANAGED,
     irrevocable: bool = False,
+    seed: int = 5,
+    limit: float = 5,
+    through: Through | None = None,
 ) -> AsyncIterator[PromiseDesk]:
     """A desk at a simulator that is kind but for these quirks; it listens for callbacks unless it shall not yet."""
     pool = Pool(
@@ -282,18 +295,19 @@ async def promise_desk(
         others=others,
         irrevocable=irrevocable,
     )
-    options = SimulatorOptions(kind=True, seed=5, quirks={k.replace("_", "-"): v for k, v in (quirks or {}).items()})
-    async with (
-        running(options) as simulator,
-        client.writing(simulator.url, Bounds(5, 4, 5000), CREDENTIALS, {}) as writer,
-    ):
+    options = SimulatorOptions(kind=True, seed=seed, quirks={k.replace("_", "-"): v for k, v in (quirks or {}).items()})
+    async with AsyncExitStack() as stack:
+        simulator = await stack.enter_async_context(running(options))
+        line = await stack.enter_async_context(through(simulator.url)) if through else None
+        url = line.url if line else simulator.url
+        writer = await stack.enter_async_context(client.writing(url, Bounds(limit, 4, 5000), CREDENTIALS, {}))
         simulator.world.accounts[ACCOUNT].skus[SKU] = Sku(purchased, others)
         with TemporaryDirectory() as folder:
             callbacks = Callbacks("", listen=Address("127.0.0.1", await _free_port()))
             callbacks = replace(callbacks, public_url=f"http://{callbacks.listen}/thingspace")
             ledger = Path(folder, "ledger.db")
             database.prove(ledger)
-            desk = PromiseDesk(simulator, writer, ledger, pool, callbacks, timedelta(seconds=patience))
+            desk = PromiseDesk(simulator, writer, ledger, pool, callbacks, timedelta(seconds=patience), line)
             try:
                 if listens:
                     await desk.listen()
