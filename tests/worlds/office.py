@@ -26,7 +26,7 @@ from worlds.service import Fleet
 from worlds.story import Beginning, Edit, Wish
 
 FOTA, SIM = "fota", "sim"
-PATIENCE: Final = timedelta(seconds=6)
+PATIENCE: Final = timedelta(minutes=30)
 """That the service has to tell how a request ended."""
 
 GENEROUS: Final = Limits(1000, 100, 100_000)

@@ -145,7 +145,7 @@ def _beginning(chance: Chance) -> Beginning:
         mode=None if product == "sim" else chance.choice([Mode.FULL, Mode.FULL, Mode.MANAGED, Mode.ADD_ONLY]),
         count=chance.choice([2, 5, 100, 100]),
         percent=chance.choice([10, 50, 100, 100]),
-        per_day=chance.choice([3, 8, 200, 200]),
+        per_day=chance.choice([3, 5, 200, 200]),
         page_size=chance.choice([2, 3, 7, 50]),
         batch_size=chance.choice([1, 2, 4, 50]),
         concurrency=chance.choice([1, 2, 4]),
@@ -170,7 +170,7 @@ def _events(chance: Chance, beginning: Beginning) -> Iterator[Event]:
     yield edit
     if chance.random() < 0.4:
         yield Run()
-    for _ in range(chance.choice([1, 1, 2, 2, 3])):
+    for _ in range(chance.choice([1, 1, 1, 2, 2, 3])):
         if chance.random() < 0.8:
             yield _fortune(chance, beginning)
         if chance.random() < 0.5:

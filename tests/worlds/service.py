@@ -136,8 +136,8 @@ class ThingSpace:
             await asyncio.sleep(ROUND)
             if self.is_busy:
                 self.settle()
-                for parcel in self._service.sim_secure.outbox.until(self.clock.now):
-                    await self.send(parcel)
+                due = self._service.sim_secure.outbox.until(self.clock.now)
+                await asyncio.gather(*[self.send(parcel) for parcel in due])
 
     async def send(self, parcel: Parcel) -> None:
         for callback in parcel:
