@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Literal
 
 import msgspec
 
 from licensesync.model import DeviceId, HeldReason, Iccid, Imei, Plan, RunPlan, Unread, Verb
+from licensesync.problems import printable
 
 SHOWN = 10
 
@@ -17,10 +18,15 @@ Intents = frozenset[tuple[Verb, DeviceId]]
 COVERED = frozenset({HeldReason.REFUSED, HeldReason.AWAITING_REMOVALS})
 
 
+LONGEST = 64
+
+Name = Annotated[str, msgspec.Meta(max_length=LONGEST)]
+
+
 class _Row(msgspec.Struct):
     verb: Verb
-    device: Imei
-    iccid: Iccid | None = None
+    device: Annotated[Imei, msgspec.Meta(max_length=LONGEST)]
+    iccid: Annotated[Iccid, msgspec.Meta(max_length=LONGEST)] | None = None
     reason: str | None = None
 
     @property
@@ -29,8 +35,8 @@ class _Row(msgspec.Struct):
 
 
 class _Pool(msgspec.Struct):
-    pool: str
-    account: str
+    pool: Name
+    account: Name
     reading: str
     actions: list[_Row]
     held: list[_Row]
@@ -52,9 +58,29 @@ class Reviewed(msgspec.Struct):
 def read(document: bytes) -> Reviewed:
     """The plan of a document that `plan --out` wrote. Raises ValueError for anything else."""
     try:
-        return msgspec.json.decode(document, type=Reviewed)
+        plan = msgspec.json.decode(document, type=Reviewed)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+    except ValueError as error:
+        raise ValueError(printable(str(error))) from error
+    if not all(map(_are_plain, _names(plan))):
+        raise ValueError("a name in it has blanks or control characters")
+    return plan
+
+
+def _names(plan: Reviewed) -> Iterator[Iterable[str]]:
+    """All that may be told of a plan."""
+    for pool in plan.pools:
+        yield pool.pool, pool.account
+        for rows in (pool.actions, pool.held):
+            yield (row.device for row in rows)
+            yield (row.iccid or "" for row in rows)
+
+
+def _are_plain(names: Iterable[str]) -> bool:
+    """Whether none has blanks or plays tricks on a terminal, found out at once."""
+    all_together = "".join(names)
+    return all_together.isascii() and all_together.isprintable() and " " not in all_together
 
 
 def changes(reviewed: Reviewed, run_plan: RunPlan) -> list[str]:

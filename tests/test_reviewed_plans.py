@@ -330,6 +330,25 @@ def test_a_sim_of_a_device_is_part_of_what_was_reviewed() -> None:
     assert told(run_plan(one), run_plan(one)) == []
 
 
+@pytest.mark.parametrize(
+    ("what", "instead"),
+    [
+        ('"pool":"fota"', '"pool":"\\u001b[2J"'),
+        (f'"account":"{ACCOUNT}"', '"account":"1\\u202e2"'),
+        (f'"device":"{device(1)}"', '"device":"1 2"'),
+        (f'"device":"{device(1)}"', f'"device":"{"1" * 65}"'),
+        ('"verb":"assign"', '"verb":"\\u001b]0;x\\u0007"'),
+    ],
+)
+def test_a_document_with_names_that_play_tricks_is_no_plan_and_its_refusal_plays_none(what: str, instead: str) -> None:
+    written = json.plan(run_plan(doing(worlds.assign(1)))).decode()
+    compact = written.replace('": ', '":')
+    reviewed.read(compact.encode())
+    with pytest.raises(ValueError, match=r".") as refused:
+        reviewed.read(compact.replace(what, instead).encode())
+    assert str(refused.value).isprintable()
+
+
 def test_a_document_of_endless_depth_is_no_plan() -> None:
     with pytest.raises(ValueError, match="nested too deeply"):
         reviewed.read(b'{"more": ' + b"[" * 100_000)
