@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from licensesync.errors import CredentialsError
+from licensesync.problems import printable
 
 LONGEST: Final = 64 * 1024
 NAMES: Final = ("THINGSPACE_KEY", "THINGSPACE_SECRET", "THINGSPACE_USERNAME", "THINGSPACE_PASSWORD")
@@ -67,7 +67,7 @@ def file_of(name: str, environ: Mapping[str, str]) -> Path | None:
     """The file that a credential is read from, whether it is there or not; None where it is the variable `name`."""
     if folder := environ.get("CREDENTIALS_DIRECTORY"):
         path = Path(folder) / _file_name(name)
-        if path.exists():
+        if _may_exist(path):
             return path
     named = environ.get(f"{name}_FILE")
     return Path(named) if named else None
@@ -75,12 +75,15 @@ def file_of(name: str, environ: Mapping[str, str]) -> Path | None:
 
 def files(environ: Mapping[str, str]) -> frozenset[Path]:
     """The files that hold a credential."""
-    found: set[Path] = set()
-    for name in ALL_NAMES:
-        with suppress(OSError):  # who may not look into the folder cannot read it either
-            if path := file_of(name, environ):
-                found.add(path)
-    return frozenset(found)
+    return frozenset(path for name in ALL_NAMES if (path := file_of(name, environ)))
+
+
+def _may_exist(path: Path) -> bool:
+    """Whether a file is there, or nobody may know: who reads it learns why."""
+    try:
+        return path.exists()
+    except OSError:
+        return True
 
 
 def must_be_usable(name: str, environ: Mapping[str, str]) -> None:
@@ -130,7 +133,7 @@ def _file_name(name: str) -> str:
 
 
 def _from_file(path: Path, name: str) -> str:
-    where = f"{name}: the file {path}"
+    where = f"{name}: the file {printable(str(path))}"
     try:
         with path.open("rb") as file:
             written = file.read(LONGEST + 1)
@@ -150,4 +153,8 @@ def _from_file(path: Path, name: str) -> str:
 def _fit(secret: str, where: str) -> str:
     if any(char < " " or char == "\x7f" for char in secret):
         raise _Unusable(f"{where} holds a newline or a control character; put the credential alone into it")
+    if any(
+        "\ud800" <= char <= "\udfff" for char in secret
+    ):  # bytes that are no text, as Python keeps them in variables
+        raise _Unusable(f"{where} is not UTF-8; write it as UTF-8")
     return secret.strip() and secret

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -176,8 +177,10 @@ def find(option: str | None, environ: Mapping[str, str], cwd: Path) -> Path:
         searched = [cwd / "licensesync.yaml", cwd / "config/licensesync.yaml", SYSTEM_FILE]
         hint = f"create it, or name another with --settings or ${VARIABLE}"
     for path in searched:
-        if path.exists():
-            return path
+        with suppress(OSError):  # of the first that exists, whoever reads it learns what is the matter with it
+            if not path.exists():
+                continue
+        return path
     raise SettingsError([Problem(Place(named or searched[0].name, 1, 1), "there is no such settings file", hint)])
 
 
@@ -297,11 +300,11 @@ def _logs(written: Section | None) -> Logs:
 def _report_deaf_pools(pooled: Mapping[str, Pool], written: Section) -> None:
     """What becomes of SIM-Secure requests is told by callbacks alone."""
     named = written.table.values.get("pools")
-    for pool in pooled.values():
+    for name, pool in pooled.items():
         if pool.product is Product.SIM_SECURE and isinstance(named, Table):
             message = f"pool {shown(pool.name)} is {pool.product}, which needs callbacks"
             hint = "add callbacks: {listen: 0.0.0.0:9001, public_url: https://…}"
-            written.problems.add(named.keys[pool.name].place, message, hint)
+            written.problems.add(named.keys[name].place, message, hint)
 
 
 def _beside(folder: Path, ledger: str | None) -> str | None:

@@ -660,6 +660,13 @@ def test_the_settings_file_is_looked_for_in_the_documented_order(tmp_path: Path)
     assert settings.find(None, {}, tmp_path) == usual[1]
 
 
+def test_a_settings_file_that_nobody_can_look_for_is_a_problem(tmp_path: Path) -> None:
+    named = "x" * 5000
+    path = settings.find(named, {}, tmp_path)
+    with pytest.raises(SettingsError, match="the file cannot be read: File name too long"):
+        settings.load(path)
+
+
 def test_a_settings_file_that_is_asked_for_is_not_replaced_by_another(tmp_path: Path) -> None:
     (tmp_path / "licensesync.yaml").touch()
 
@@ -765,6 +772,19 @@ def test_a_variable_with_a_newline_is_refused_and_not_shown() -> None:
 
     assert message.startswith("the variable THINGSPACE_PASSWORD holds a newline")
     assert "hunter" not in message
+
+
+def test_a_variable_that_is_no_text_is_refused_and_not_shown() -> None:
+    message = refused({**VARIABLES, "THINGSPACE_PASSWORD": os.fsdecode(b"hunter2\xff")})
+
+    assert message.startswith("the variable THINGSPACE_PASSWORD is not UTF-8")
+    assert "hunter" not in message
+
+
+def test_a_folder_that_nobody_can_look_into_is_told_as_such() -> None:
+    message = refused({**VARIABLES, "CREDENTIALS_DIRECTORY": "/" + "x" * 5000})
+
+    assert "cannot be read: File name too long" in message
 
 
 def test_unusable_and_missing_credentials_are_reported_together(tmp_path: Path) -> None:
