@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import islice
+from operator import itemgetter
 from typing import Final
 
 from licensesync.identifiers import ICCID, ICCID_HINT, IMEI, IMEI_HINT
 from licensesync.located import BOM
 from licensesync.model import Iccid, Imei, Place
-from licensesync.problems import Problems, shown
+from licensesync.problems import Problems, nearest, shown
 from licensesync.roster import Roster
-from licensesync.values import nearest
 
 COLUMNS: Final = ("imei", "iccid", "note")
 HEADER_HINT: Final = "write a header line such as imei,iccid,note"
 _PLAIN: Final = re.compile("(?:[0-9]{14,16}+\r?+\n){1,20000}+|[0-9]{14,16}+$")  # as many as others can wait for
 
+_LINE: Final = re.compile("(?m:^).*")
+_QUOTE_OR_COMMA: Final = re.compile('[",]')
 _FIELDS: Final = {"imei": "([0-9]{14,16})", "iccid": "([0-9]{18,20}|)", "note": '([^",\r]*)'}
 AT_ONCE: Final = 2_000  # lines that are taken at once, if they are alike
 
@@ -27,8 +31,9 @@ def read(written: bytes, file: str, roster: Roster, problems: Problems) -> int:
     try:
         text = written.removeprefix(BOM).decode()
     except UnicodeDecodeError as error:
-        before = error.object[: error.start].decode().split("\n")
-        problems.add(Place(file, len(before), len(before[-1]) + 1), "this byte is not UTF-8", "save the file as UTF-8")
+        before = error.object[: error.start].decode()
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        problems.add(Place(file, line, column), "this byte is not UTF-8", "save the file as UTF-8")
         return 1
     if _is_plain(text):
         imeis = text.split()
@@ -58,14 +63,13 @@ class _Table:
         """What a line looks like that needs no second look."""
 
     def read(self, text: str) -> int:
-        devices = 0
-        lines = text.split("\n")
-        for first in range(0, len(lines), AT_ONCE):
-            some = lines[first : first + AT_ONCE]
+        devices = first = 0
+        for some in _lines(text):
             taken = self._take_alike(some, first) or self._take_each(some, first)
             if taken is None:
                 return 1
             devices += taken
+            first += len(some)
         return devices
 
     def _take_alike(self, lines: Sequence[str], first: int) -> int:
@@ -116,13 +120,14 @@ class _Table:
         self._columns = tuple(map(_column, fields))
         self._has_header = True
         problems = len(self._problems)
-        for index, column in enumerate(self._columns):
-            where = _start(record, index)
+        seen: set[str] = set()
+        for field, column, where in zip(fields, self._columns, _starts(record), strict=False):
             if column not in COLUMNS:
-                hint = f"{HEADER_HINT}{nearest(column, COLUMNS)}"
-                self._report(number, where, f"unknown column {shown(fields[index])}", hint)
-            elif column in self._columns[:index]:
+                hint = partial(_header_hint, column)
+                self._report(number, where, f"unknown column {shown(field)}", hint)
+            elif column in seen:
                 self._report(number, where, f"the column {column} stands here a second time", "keep one of the two")
+            seen.add(column)
         if "imei" not in self._columns:
             self._report(number, 0, "there is no column imei", HEADER_HINT)
         if len(self._problems) != problems:
@@ -151,7 +156,7 @@ class _Table:
             note = named.get("note", "")
             self._roster.add(Imei(imei), Iccid(iccid) if iccid else None, number << 32, note=note)
 
-    def _report(self, number: int, column: int, message: str, hint: str) -> None:
+    def _report(self, number: int, column: int, message: str, hint: str | Callable[[], str]) -> None:
         self._problems.add(Place(self._file, number + 1, column + 1), message, hint)
 
 
@@ -163,13 +168,27 @@ def _column(field: str) -> str:
     return field.strip().lower()
 
 
+def _header_hint(column: str) -> str:
+    return f"{HEADER_HINT}{nearest(column, COLUMNS)}"
+
+
+def _lines(text: str) -> Iterator[Sequence[str]]:
+    """The lines, so many at a time: all of them at once would take many times as much as the text."""
+    rest = map(itemgetter(0), _LINE.finditer(text))
+    while some := list(islice(rest, AT_ONCE)):
+        yield some
+
+
 def _start(record: str, index: int) -> int:
-    """Where a field begins in its line, quotes included."""
+    """Where a field begins in its line, quotes included; the end of the line where there is no such field."""
+    return next(islice(_starts(record), index, None), len(record))
+
+
+def _starts(record: str) -> Iterator[int]:
+    """Where the fields begin."""
+    yield 0
     quoted = False
-    commas = 0
-    for offset, char in enumerate(record):
-        if commas == index:
-            return offset
-        quoted ^= char == '"'
-        commas += char == "," and not quoted
-    return len(record)
+    for found in _QUOTE_OR_COMMA.finditer(record):
+        quoted ^= found[0] == '"'
+        if found[0] == "," and not quoted:
+            yield found.end()

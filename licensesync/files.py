@@ -6,7 +6,7 @@ import errno
 import os
 import posixpath
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -70,7 +70,7 @@ class LocalFiles:
         if not os.path.isdir(self.root):
             return [self.root.name], []
         walk = _Walk(self.root)
-        walk.into("")
+        walk.all()
         return sorted(walk.names), walk.unreadable
 
     def read(self, name: str) -> bytes:
@@ -99,7 +99,7 @@ class LocalFiles:
         if not os.path.isdir(self.root):
             return []
         walk = _Walk(self.root)
-        walk.into("")
+        walk.all()
         return [self.root / name for name in walk.folders]
 
     @property
@@ -179,10 +179,20 @@ class _Walk:
         self._real_root = root.resolve()
         self._seen: set[Path] = set()
 
-    def into(self, folder: str) -> None:
+    def all(self) -> None:
+        """Goes through all of it; folders may lie as deep in each other as paths can be long."""
+        inside = [self._into("", self._real_root)]
+        while inside:
+            found = next(inside[-1], None)
+            if found is None:
+                inside.pop()
+            else:
+                inside.append(self._into(*found))
+
+    def _into(self, folder: str, real: Path) -> Iterator[tuple[str, Path]]:
+        """Goes through a folder; the value is each folder in it that is gone into before what comes after it."""
         path = self._root / folder
         try:
-            real = path.resolve(strict=True)
             self._seen.add(real)
             with os.scandir(path) as entries:
                 found = sorted(entries, key=lambda entry: entry.name)
@@ -191,19 +201,21 @@ class _Walk:
             return
         self.folders.append(folder)
         for entry in found:
-            if not entry.name.startswith("."):
-                self._visit(entry, posixpath.join(folder, entry.name))
+            name = posixpath.join(folder, entry.name)
+            if not entry.name.startswith(".") and (inner := self._gone_into(entry, name, real)):
+                yield name, inner
 
-    def _visit(self, entry: os.DirEntry[str], name: str) -> None:
+    def _gone_into(self, entry: os.DirEntry[str], name: str, within: Path) -> Path | None:
+        """Where it really is, if it is a folder that is gone into; takes the names of files."""
         if entry.is_symlink() and not os.path.exists(entry):
             self.unreadable.append(Unreadable(name, "the link leads nowhere", "remove it, or mend its target"))
         elif entry.is_dir():
-            if not entry.is_symlink() or self._may_follow(name):
-                self.into(name)
+            return self._followed(name) if entry.is_symlink() else within / entry.name
         elif name.endswith(SUFFIXES):
             self.names.append(name)
+        return None
 
-    def _may_follow(self, name: str) -> bool:
+    def _followed(self, name: str) -> Path | None:
         """A link may lead to a folder that is not read under its own name, which is how Kubernetes mounts volumes."""
         target = (self._root / name).resolve()
         if not target.is_relative_to(self._real_root):
@@ -211,9 +223,9 @@ class _Walk:
         elif target in self._seen or not _is_hidden(target.relative_to(self._real_root)):
             message, hint = "the link leads to a folder that is read anyway", "remove the link"
         else:
-            return True
+            return target
         self.unreadable.append(Unreadable(name, message, hint))
-        return False
+        return None
 
 
 def _is_hidden(path: Path) -> bool:

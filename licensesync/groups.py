@@ -16,7 +16,7 @@ from licensesync.files import Source, Unreadable
 from licensesync.identifiers import ICCID, ICCID_HINT, IMEI, IMEI_HINT, are_imeis
 from licensesync.located import Listing, Node, Refused, Stream, Table, Text, Unparsable, at, packed
 from licensesync.model import Approval, Iccid, Imei, Place, Pool, Protection
-from licensesync.problems import Problems, shown
+from licensesync.problems import Problems, either, listed, nearest, shown
 from licensesync.roster import Group, Roster, Span
 from licensesync.runs import Run, unquoted
 from licensesync.values import (
@@ -27,8 +27,6 @@ from licensesync.values import (
     Section,
     Unfit,
     choice,
-    either,
-    nearest,
     report_unknown,
     section,
     whole,
@@ -37,6 +35,8 @@ from licensesync.values import (
 
 GROUP_KEYS: Final = ("name", "licenses", "priority", "devices", "devices_from", "from", "until", "consent")
 PARTS: Final = ("groups", "protect", "approvals")
+CUT_SHORT: Final = Group("", ())
+"""What is known of a group in which the rest of a file cannot be read: its devices have their places, and no pool."""
 DEVICE_KEYS: Final = frozenset({"imei", "iccid", "note", "consent"})
 
 
@@ -79,6 +79,9 @@ class Reader:
 
     def __post_init__(self) -> None:
         self.roster = Roster(self.pools)
+        self._pool_names = [pool.name for pool in self.pools.values()]  # fit to be shown, which keys need not be
+        self._lists: dict[tuple[str, str], Place] = {}
+        """Where a list was named first for a pool."""
 
     def read(self, name: str) -> None:
         """Reads a YAML file and the lists that it names."""
@@ -135,7 +138,11 @@ class Reader:
 
     def _group(self, stream: Stream, name: str) -> None:
         place, first, entries = stream.place(), len(self.roster), self.entries
-        head = self._head(stream)
+        try:
+            head = self._head(stream)
+        except Unparsable:
+            self.roster.enroll(Span(range(first, len(self.roster)), stream.file, CUT_SHORT), self.problems)
+            raise
         if head is None:
             return
         group = self._described(head)
@@ -254,7 +261,7 @@ class Reader:
         )
 
     def _licenses(self, head: Section) -> tuple[str, ...]:
-        hint = f"write a list of pools, out of {', '.join(self.pools)}"
+        hint = f"write a list of pools, out of {listed(self._pool_names)}"
         node = head.node("licenses")
         if node is None:
             self.problems.add(
@@ -278,12 +285,16 @@ class Reader:
     def _pool(self, item: Node) -> str:
         """The pool that an item of `licenses` names, or nothing: then its problem has been reported."""
         if not isinstance(item, Text):
-            self._reject(item, "a pool is named by its name", f"write {either(self.pools)}")
+            self._reject(item, "a pool is named by its name", f"write {either(self._pool_names)}")
             return ""
         if item.value in self.pools:
             return item.value
-        hint = f"write {either(self.pools)}{nearest(item.value, self.pools)}"
-        self.problems.add(item.place, f"unknown pool {shown(item.value)}", hint)
+        names = self._pool_names
+        self.problems.add(
+            item.place,
+            f"unknown pool {shown(item.value)}",
+            lambda: f"write {either(names)}{nearest(item.value, names)}",
+        )
         return ""
 
     def _enroll(self, span: Span, head: Section) -> None:
@@ -305,13 +316,15 @@ class Reader:
         if written is None:
             return
         place, first = head.place("devices_from"), len(self.roster)
-        listed = posixpath.normpath(posixpath.join(posixpath.dirname(name), written))
+        named = posixpath.normpath(posixpath.join(posixpath.dirname(name), written))
+        if self._was_taken(named, group, place):
+            return
         try:
-            content = self.content(listed)
+            content = self.content(named)
         except Unreadable as unreadable:
             self.problems.add(place, f"devices_from {shown(written)}: {unreadable.message}", unreadable.hint)
             return
-        file = self.source.place_of(listed)
+        file = self.source.place_of(named)
         devices = devices_from.read(content, file, self.roster, self.problems)
         self.entries += devices
         if not devices:
@@ -320,6 +333,19 @@ class Reader:
             )
         if first < len(self.roster):
             self._enroll(Span(range(first, len(self.roster)), file, group), head)
+
+    def _was_taken(self, name: str, group: Group, place: Place) -> bool:
+        """Whether a list was taken for one of a group's pools before: then each of its devices would stand twice."""
+        for pool in group.licenses or ("",):
+            first = self._lists.setdefault((name, pool), place)
+            if first != place:
+                if pool:
+                    message = (
+                        f"the list {shown(name)} stands here for pool {self.pools[pool].name} again, first at {first}"
+                    )
+                    self.problems.add(place, message, "remove one of the two")
+                return True
+        return False
 
     def _protection(self, node: Node) -> None:
         written = section(node, self.problems, "an entry of protect")

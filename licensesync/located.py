@@ -6,6 +6,7 @@ tree of a million devices would cost minutes and gigabytes; runs of lines that l
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -35,7 +36,10 @@ TOO_DEEP = (f"this is nested more than {DEEPEST} deep", "write it flatter")
 NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 CHUNK: Final = 200  # events that are parsed at once: too few to wake the garbage collector
 LONGEST_RECORD: Final = 16  # events of a mapping that is read as a record
+MOST_VALUES: Final = 100_000  # of a tree, and keys of one mapping: each takes a hundred times the bytes of its text
 BOM: Final = b"\xef\xbb\xbf"
+TAG_DIRECTIVE: Final = re.compile(b"(?:(?<![^\r\n])|(?<=\xc2\x85)|(?<=\xe2\x80[\xa8\xa9]))%TAG")
+"""Where a line begins so. The parser compares each of them with all before it."""
 
 
 class Unparsable(Exception):
@@ -113,9 +117,13 @@ class Stream:
         self._parsed: list[Any] = []
         self._next = 0
         self._depth = 0
+        self._size = 0
         self._error: YAMLError | None = None
         if self._written.startswith((b"\xff\xfe", b"\xfe\xff")):
             self._stop(Place(file, 1, 1), "the file is UTF-16", "save it as UTF-8")
+        if b"%TAG" in self._written and (found := TAG_DIRECTIVE.search(self._written)):
+            place = self._behind(self._written[: found.start()].decode(errors="replace"))
+            self._stop(place, "tags and their directives are not read", "remove this line")
         self._folded = fold(self._written)
         self._unparsed: Iterator[Any] = iter(CParser(self._folded.document).get_event, None)
 
@@ -137,13 +145,20 @@ class Stream:
 
     def node(self) -> Node:
         """The next node with everything in it, as a tree."""
+        self._size = 0
+        return self._node()
+
+    def _node(self) -> Node:
         event = self._take()
         place = self._place(event)
+        self._size += 1
+        if self._size > MOST_VALUES:
+            self._stop(place, f"there are more than {MOST_VALUES} values here", "write less in one place")
         match event:
             case ScalarEvent(tag=None, value=value, implicit=(plain, _)):
                 return Text(value, not plain, place)
             case SequenceStartEvent():
-                return Listing(tuple(self.node() for _ in self._items()), place)
+                return Listing(tuple(self._node() for _ in self._items()), place)
             case MappingStartEvent():
                 return self._table(place)
         return Refused(place)
@@ -152,7 +167,7 @@ class Stream:
         keys: dict[str, Text] = {}
         values: dict[str, Node] = {}
         for key in self._keys():
-            keys[key.value], values[key.value] = key, self.node()
+            keys[key.value], values[key.value] = key, self._node()
         return Table(keys, values, place)
 
     def table(self) -> Iterator[Text] | None:
@@ -234,8 +249,10 @@ class Stream:
     def _keys(self) -> Iterator[Text]:
         seen: dict[str, Place] = {}
         while self._peek().__class__ is not MappingEndEvent:
-            if key := self._fit_key(self.node(), seen):
+            if key := self._fit_key(self._node(), seen):
                 seen[key.value] = key.place
+                if len(seen) > MOST_VALUES:
+                    self._stop(key.place, f"there are more than {MOST_VALUES} keys here", "write less in one place")
                 yield key
             else:
                 self.skip()
@@ -321,8 +338,7 @@ class Stream:
         if "nesting depth" in str(error.problem):  # the parser's own limit, which it meets when it looks far ahead
             self._stop(place, *TOO_DEEP)
         context = f" {error.context}" if error.context else ""
-        line = BREAK.split(text)[mark.line : mark.line + 1]
-        has_tabs = "\t" in "".join(line)[: mark.column + 1]
+        has_tabs = "\t" in _line(text, mark.line)[: mark.column + 1]
         hint = "indent with blanks, not with tabs" if has_tabs else "mend the quotes, brackets or indentation here"
         self._stop(place, f"this is not YAML: {error.problem}{context}", hint)
 
@@ -333,8 +349,10 @@ class Stream:
         self._stop(place, f"the control character {shown(chr(error.character))} cannot stand in YAML", "remove it")
 
     def _behind(self, before: str) -> Place:
-        lines = BREAK.split(before)
-        return Place(self.file, len(lines), len(lines[-1]) + 1)
+        line, start = 1, 0
+        for found in BREAK.finditer(before):
+            line, start = line + 1, found.end()
+        return Place(self.file, line, len(before) - start + 1)
 
     def _place(self, event: Any) -> Place:
         return Place(self.file, self._folded.line(event.start_mark.line) + 1, event.start_mark.column + 1)
@@ -342,3 +360,12 @@ class Stream:
     def _stop(self, place: Place, message: str, hint: str) -> NoReturn:
         self.problems.add(place, message, hint)
         raise Unparsable
+
+
+def _line(text: str, number: int) -> str:
+    """The line with this number, counted from 0; the rest of the text where there are not so many."""
+    start = 0
+    for found in islice(BREAK.finditer(text), number):
+        start = found.end()
+    end = BREAK.search(text, start)
+    return text[start : end.start() if end else None]

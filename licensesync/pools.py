@@ -8,7 +8,7 @@ from typing import Final, assert_never
 
 from licensesync.located import Node, Table, Text
 from licensesync.model import Limits, Mode, Place, Pool, Product
-from licensesync.problems import Problems, shown
+from licensesync.problems import Problems, printable, shown
 from licensesync.values import FLAG, Section, choice, decimal, section, span, whole, worded
 from licensesync.values import read as read_scalar
 
@@ -19,6 +19,7 @@ MODE: Final = choice(Mode)
 COUNT: Final = whole(0)
 PERCENT: Final = decimal(100)
 REREAD: Final = span()
+LONGEST_NAME: Final = 64
 POOL_NAME: Final = worded("[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "write letters, digits, '-', '_' and '.'")
 ACCOUNT: Final = worded(
     "[0-9]{4,}-[0-9]+|[0-9]+", 'write the account as ThingSpace shows it, such as "0642233522-00001"', numeric=True
@@ -52,7 +53,7 @@ def read(node: Node, problems: Problems) -> Mapping[str, Pool] | None:
 
 
 def _pool(key: Text, node: Node, problems: Problems) -> Pool:
-    name = read_scalar(key, POOL_NAME, problems, "the name", key.value)
+    name = read_scalar(key, POOL_NAME, problems, "the name", printable(key.value[:LONGEST_NAME]))
     written = section(node, problems, f"pool {shown(name)}")
     if not written:
         return Pool(name, Product.FOTA, "", Mode.ADD_ONLY)

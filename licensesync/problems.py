@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Final
 
 from licensesync.model import Place, Problem, Severity
 
 MOST_PROBLEMS: Final = 10_000
+MOST_GUESSES: Final = 200  # words that are compared with what was written
+MOST_LISTED: Final = 50  # words of a hint
 
 
 class Problems:
@@ -18,9 +23,12 @@ class Problems:
         self._left_out = 0
         self._first_left_out: Place | None = None
 
-    def add(self, place: Place, message: str, hint: str, severity: Severity = Severity.ERROR) -> None:
+    def add(
+        self, place: Place, message: str, hint: str | Callable[[], str], severity: Severity = Severity.ERROR
+    ) -> None:
+        """Adds a problem. A hint that takes its time to find is asked for where the problem is kept."""
         if len(self._kept) < self._most:
-            self._kept.append(Problem(place, message, hint, severity))
+            self._kept.append(Problem(place, message, hint if isinstance(hint, str) else hint(), severity))
             return
         self._left_out += 1
         self._first_left_out = self._first_left_out or place
@@ -51,3 +59,22 @@ def shown(text: str, longest: int = 40) -> str:
 def printable(text: str) -> str:
     """The same text with everything escaped that would not show, or would play tricks on a terminal."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def nearest(written: str, words: Iterable[str]) -> str:
+    """A guess at what was meant, as the end of a hint."""
+    guesses = difflib.get_close_matches(written[:100], list(islice(words, MOST_GUESSES)), 1)
+    return f" (did you mean {guesses[0]}?)" if guesses else ""
+
+
+def either(words: Iterable[str]) -> str:
+    """`a`, or `one of a, b`."""
+    known = list(words)
+    return "".join(known) if len(known) == 1 else f"one of {listed(known)}"
+
+
+def listed(words: Iterable[str]) -> str:
+    """`a, b`, and how many more there are where they are too many to be read."""
+    known = list(words)
+    more = len(known) - MOST_LISTED
+    return ", ".join(known) if more <= 0 else f"{', '.join(known[:MOST_LISTED])} and {more} more"

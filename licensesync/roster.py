@@ -56,8 +56,10 @@ class Roster:
 
     def __init__(self, pools: Mapping[str, Pool]) -> None:
         self.pools = pools
-        self.spans: list[Span] = []
         self.consenting: set[int] = set()
+        self._spans: list[Span] = []
+        self._starts: list[int] = []  # of the spans
+        self._named: dict[str, list[Span]] = {name: [] for name in pools}  # the spans by pool
         self._imeis = Digits(LONGEST_IMEI)
         self._iccids = Digits(LONGEST_ICCID)  # as far as the last one
         self._positions = Numbers()
@@ -92,8 +94,10 @@ class Roster:
 
     def enroll(self, span: Span, problems: Problems) -> None:
         """Names the rows of a span for the pools of its group."""
-        self.spans.append(span)
+        self._spans.append(span)
+        self._starts.append(span.rows.start)
         for name in span.group.licenses:
+            self._named[name].append(span)
             if self.pools[name].product.needs_iccid:
                 self._report_without_iccid(span, self.pools[name], problems)
 
@@ -108,7 +112,7 @@ class Roster:
 
     def named(self, pool: Pool, today: date | None = None) -> Named:
         """The devices that are named for a pool; those that are active on a day, where one is given."""
-        spans = (span for span in self.spans if pool.name in span.group.licenses)
+        spans = self._named.get(pool.name, [])
         return Named(self, pool, [span for span in spans if today is None or span.group.is_active(today)])
 
     def imei(self, row: int) -> Imei:
@@ -174,10 +178,6 @@ class Roster:
     def _index(self) -> Index:
         return Index(self._imeis)
 
-    @cached_property
-    def _starts(self) -> list[int]:
-        return [span.rows.start for span in self.spans]
-
     def _report_without_iccid(self, span: Span, pool: Pool, problems: Problems) -> None:
         for row in span.rows:
             if self.iccid(row) is None:
@@ -187,8 +187,8 @@ class Roster:
 
     def _report_doubles(self, pool: Pool, problems: Problems) -> None:
         first: dict[DeviceId, int] = {}
-        for span in self.spans:
-            for row in span.rows if pool.name in span.group.licenses else ():
+        for span in self._named[pool.name]:
+            for row in span.rows:
                 for device in self.devices(range(row, row + 1), pool.product):
                     before = first.setdefault(device, row)
                     if before != row:
@@ -198,7 +198,7 @@ class Roster:
                         problems.add(self.place(row), message, "remove one of the two")
 
     def _span(self, row: int) -> Span:
-        return self.spans[bisect_right(self._starts, row) - 1]
+        return self._spans[bisect_right(self._starts, row) - 1]
 
 
 def _checksum(note: str) -> int:
@@ -213,6 +213,7 @@ class Named(AbstractSet[DeviceId]):
         self._roster = roster
         self._pool = pool
         self._spans = spans
+        self._starts = [span.rows.start for span in spans]
         self._length = sum(len(span.rows) for span in spans)
 
     @classmethod
@@ -230,7 +231,10 @@ class Named(AbstractSet[DeviceId]):
 
     def __contains__(self, device: object) -> bool:
         row = self._roster.row_of(self._pool, DeviceId(device)) if isinstance(device, str) else None
-        return row is not None and any(row in span.rows for span in self._spans)
+        if row is None:
+            return False
+        at = bisect_right(self._starts, row) - 1
+        return at >= 0 and row in self._spans[at].rows
 
 
 class Entries(Mapping[DeviceId, Entry]):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import ItemsView, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import accumulate
@@ -215,33 +216,34 @@ def _breaks(before: bytes) -> int:
     """How many lines end here, as YAML counts them."""
     if before.isascii():
         return before.count(b"\n") + before.count(b"\r") - before.count(b"\r\n")
-    return len(BREAK.findall(before.decode(errors="replace")))
+    return sum(1 for _ in BREAK.finditer(before.decode(errors="replace")))
 
 
 def _are_items(folded: Folded) -> bool:
     """Whether the parser sees just the first item of each run where it begins, in a list of devices."""
-    seen = _Seen(folded.document)
+    seen = _Seen(folded.document, {(line, run.column) for line, run in folded.runs})
     return all(seen.items.get((line, run.column)) == run.scalars() for line, run in folded.runs)
 
 
 class _Seen:
-    """What a parser sees of lists of devices: the scalars of each item, by line and column."""
+    """What a parser sees of lists of devices: the scalars of the items at some lines and columns."""
 
-    def __init__(self, document: bytes) -> None:
+    def __init__(self, document: bytes, wanted: AbstractSet[tuple[int, int]]) -> None:
         self.items: dict[tuple[int, int], list[str]] = {}
+        self._wanted = wanted
         self._events: Iterator[Any] = iter(CParser(document).get_event, None)
         try:
             next(self._events)  # the stream
             next(self._events)  # the document
-            self._node(next(self._events), "", 0)
+            self._node(next(self._events), "", 0, is_wanted=False)
             ends = [event.__class__ for event in self._events]
         except (YAMLError, StopIteration):
             ends = []
         if ends != [DocumentEndEvent, StreamEndEvent]:  # what is wrong is told of the whole document
             self.items.clear()
 
-    def _node(self, event: Any, key: str, depth: int) -> list[str]:
-        """The scalars of a node that is the value of a key."""
+    def _node(self, event: Any, key: str, depth: int, *, is_wanted: bool) -> list[str]:
+        """The scalars of a node that is the value of a key; those in a mapping only where they are wanted."""
         if depth > DEEPEST:
             raise YAMLError
         texts = [OTHER] if event.anchor or getattr(event, "tag", None) else []
@@ -250,11 +252,13 @@ class _Seen:
                 texts.append(event.value)
             case MappingStartEvent():
                 while (name := next(self._events)).__class__ is not MappingEndEvent:
-                    names = self._node(name, "", depth + 1)
-                    texts += names + self._node(next(self._events), names[0], depth + 1)
+                    names = self._node(name, "", depth + 1, is_wanted=is_wanted)
+                    values = self._node(next(self._events), names[0], depth + 1, is_wanted=is_wanted)
+                    texts += [*names, *values] if is_wanted else []
             case SequenceStartEvent():
                 while (item := next(self._events)).__class__ is not SequenceEndEvent:
-                    scalars = self._node(item, "", depth + 1)
-                    if key == DEVICES:
-                        self.items[item.start_mark.line, item.start_mark.column] = scalars
+                    place = item.start_mark.line, item.start_mark.column
+                    scalars = self._node(item, "", depth + 1, is_wanted=place in self._wanted)
+                    if key == DEVICES and place in self._wanted:
+                        self.items[place] = scalars
         return texts or [OTHER]

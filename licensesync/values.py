@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import re
 from calendar import monthrange
@@ -15,7 +14,7 @@ from urllib.parse import urlsplit
 
 from licensesync.located import Listing, Node, Refused, Table, Text
 from licensesync.model import Place
-from licensesync.problems import Problems, shown
+from licensesync.problems import Problems, either, listed, nearest, shown
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -383,17 +382,8 @@ def report_plain_http(url: str, key: str, written: Section, *, insecure: bool) -
 def report_unknown(key: Text, known: Iterable[str], problems: Problems) -> None:
     """Says that there is no such key, and which one may be meant."""
     words = list(dict.fromkeys(known))
-    hint = f"write one of {', '.join(words)}{nearest(key.value, words)}"
-    problems.add(key.place, f"unknown key {shown(key.value)}", hint)
-
-
-def nearest(written: str, words: Iterable[str]) -> str:
-    """A guess at what was meant, as the end of a hint."""
-    guesses = difflib.get_close_matches(written[:100], list(words), 1)
-    return f" (did you mean {guesses[0]}?)" if guesses else ""
-
-
-def either(words: Iterable[str]) -> str:
-    """`a`, or `one of a, b`."""
-    listed = list(words)
-    return "".join(listed) if len(listed) == 1 else f"one of {', '.join(listed)}"
+    problems.add(
+        key.place,
+        f"unknown key {shown(key.value)}",
+        lambda: f"write one of {listed(words)}{nearest(key.value, words)}",
+    )

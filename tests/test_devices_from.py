@@ -60,6 +60,20 @@ def test_alike_or_not_a_line_says_the_same(
     assert rows(table(header, devices, end=end)) == rows(table(header, devices, one_by_one=True, end=end))
 
 
+def test_each_column_of_a_header_that_is_no_use_is_told_at_its_place() -> None:
+    told = rows('imei,"a,b",IMEI,,note\n1')
+
+    assert told == (
+        [],
+        [
+            "list.csv:1:6: unknown column 'a,b'; write a header line such as imei,iccid,note",
+            "list.csv:1:12: the column imei stands here a second time; keep one of the two",
+            "list.csv:1:17: unknown column ''; write a header line such as imei,iccid,note",
+        ],
+        1,
+    )
+
+
 @pytest.mark.parametrize("odd", ["12", f"{1:015},x", f"{1:015},,,", '"', "# a comment", "", f"{7:015}\r\r"])
 def test_an_odd_line_among_many_alike_is_read_as_ever(odd: str) -> None:
     devices = [{"imei": f"{number:015}", "iccid": f"{number:019}"} for number in range(2, 3 * AT_ONCE)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from threading import Thread
@@ -19,7 +20,7 @@ from licensesync.files import LocalFiles, Unreadable
 from licensesync.identifiers import with_wrong_check_digits
 from licensesync.inventory import Inventory
 from licensesync.model import Approval, DeviceId, Entry, Imei, Mode, Place, Pool, Product, Protection, Severity
-from licensesync.problems import MOST_PROBLEMS
+from licensesync.problems import MOST_PROBLEMS, printable
 
 FOTA = Pool("fota", Product.FOTA, "0642233522-00001", Mode.FULL)
 SPARE = Pool("spare", Product.FOTA, "0642233522-00002", Mode.FULL)
@@ -375,6 +376,23 @@ def test_a_wrong_check_digit_is_a_warning(tmp_path: Path) -> None:
     assert {warning.severity for warning in warnings} == {Severity.WARNING}
 
 
+def test_devices_of_a_group_that_breaks_off_are_looked_at_all_the_same(tmp_path: Path) -> None:
+    wrong = f"{A[:-1]}5"
+    (tmp_path / "a.yaml").write_text(group(f"[{wrong}]"))
+    (tmp_path / "b.yaml").write_text(f"groups:\n- devices: [{B[:-1]}7, {C}")
+    drafted = inventory.draft(LocalFiles(tmp_path, tmp_path), POOLS)
+    (tmp_path / "a.yaml").unlink()
+    alone = inventory.draft(LocalFiles(tmp_path, tmp_path), POOLS)
+
+    told = [(problem.place, problem.severity) for problem in inventory.with_warnings(drafted)]
+    assert told == [
+        (Place("a.yaml", 1, 48), Severity.WARNING),
+        (Place("b.yaml", 2, 12), Severity.ERROR),
+        (Place("b.yaml", 2, 13), Severity.WARNING),
+    ]
+    assert [problem.place for problem in inventory.with_warnings(alone)] == [place for place, _ in told[1:]]
+
+
 def test_errors_and_warnings_stand_together_in_the_order_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(group(f"[x, {A[:-1]}5, y, {B}]") + f"protect: [{{imei: {A}, reason: x}}]")
     draft = inventory.draft(LocalFiles(tmp_path / "a.yaml", tmp_path), POOLS)
@@ -480,6 +498,44 @@ def test_a_list_without_devices_is_a_problem(tmp_path: Path, content: str) -> No
     ]
 
 
+def test_a_device_is_told_in_its_own_file_whatever_was_told_before(tmp_path: Path) -> None:
+    listed = "groups: [{name: g, licenses: [sim], devices_from: c.csv}]"
+    problems = said(
+        tmp_path,
+        {"fleet/a.yaml": group(f"[{A}]", "[sim]"), "fleet/b.yaml": f"\n\n{listed}", "fleet/c.csv": f"# c\n{B}"},
+    )
+
+    assert [problem.partition(" has no ICCID")[0] for problem in problems] == [
+        f"fleet/a.yaml:1:47: device {A}",
+        f"fleet/c.csv:2:1: device {B}",
+    ]
+
+
+def test_a_list_that_stands_twice_for_a_pool_is_told_once_and_not_read_again(tmp_path: Path) -> None:
+    groups = "".join(
+        f"- {{name: g, licenses: {licenses}, devices_from: {name}}}\n"
+        for licenses, name in (("[fota]", "c.csv"), ("[spare]", "./c.csv"), ("[fota]", "x/../c.csv"), ("[]", "c.csv"))
+    )
+    problems = said(tmp_path, {"fleet/a.yaml": f"groups:\n{groups}", "fleet/c.csv": f"{A}\n{B}"})
+
+    assert [problem.partition("; ")[0] for problem in problems] == [
+        "fleet/a.yaml:4:45: the list 'c.csv' stands here for pool fota again, first at fleet/a.yaml:2:45",
+        "fleet/a.yaml:5:23: licenses is empty",
+    ]
+
+
+def test_pools_that_a_hint_names_play_no_tricks_and_are_not_endless(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(group(f"[{A}]", "[other]"))
+    names = ["\x1b[2J", "x" * 1000, *(f"pool-{number}" for number in range(1000))]
+    pools = {name: replace(FOTA, name=printable(name[:64])) for name in names}
+    (problem,) = inventory.draft(LocalFiles(tmp_path, tmp_path), pools).problems
+
+    assert problem.hint.isprintable()
+    assert problem.hint.startswith("write one of \\x1b[2J, xxx")
+    assert " and 952 more" in problem.hint
+    assert len(problem.hint) < 1000
+
+
 def devices_from(folder: Path, name: str) -> list[str]:
     """The problems of a folder whose inventory names a list of devices."""
     yaml = f"groups: [{{name: g, licenses: [fota], devices_from: {name}}}]"
@@ -555,6 +611,16 @@ def test_an_inventory_that_cannot_be_read_is_a_problem(tmp_path: Path, kind: str
             "loop": "fleet:1:1: the link leads back to itself",
         }[kind]
     ]
+
+
+def test_folders_may_lie_deep_in_each_other(tmp_path: Path) -> None:
+    deep = tmp_path / "/".join("d" * 480)
+    deep.mkdir(parents=True)
+    (deep / "a.yaml").write_text(group(f"[{A}]"))
+    read = inventory.load(tmp_path, POOLS, tmp_path)
+
+    assert wanted(read) == [A]
+    assert len(LocalFiles(tmp_path, tmp_path).folders()) == 481
 
 
 def test_links_are_followed_to_what_is_not_read_anyway(tmp_path: Path) -> None:

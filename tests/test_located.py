@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from licensesync.located import Listing, Node, Refused, Stream, Table, Text, at, packed, tree
+from licensesync.located import (
+    MOST_VALUES,
+    Listing,
+    Node,
+    Refused,
+    Stream,
+    Table,
+    Text,
+    Unparsable,
+    at,
+    packed,
+    tree,
+)
 from licensesync.model import Place
 from licensesync.problems import Problems, printable, shown
 from licensesync.runs import DEEPEST
@@ -82,6 +96,38 @@ def test_a_scalar_is_the_text_that_was_written(scalar: str) -> None:
 def test_what_hides_the_meaning_is_refused_at_its_place(written: str, expected: str) -> None:
     assert len(said(written)) == 1
     assert said(written)[0].startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("written", "place"),
+    [
+        ("%TAG ! tag:example.com,2026:\n---\na: 1\n", "1:1"),
+        ("# a comment\n%YAML 1.1\r\n%TAG !a! x\n--- !a!b 1\n", "3:1"),
+        ("a: 1\n...\n%TAG ! x\n---\n", "3:1"),
+        ("ä: 1\u2028%TAG ! x", "2:1"),
+    ],
+)
+def test_a_tag_directive_is_refused_at_its_place(written: str, place: str) -> None:
+    assert said(written) == [f"f:{place}: tags and their directives are not read; remove this line"]
+
+
+def test_what_only_looks_like_a_directive_is_read() -> None:
+    assert said("a: 50%TAG\nb: é%TAG\n# %TAG\n") == []
+    assert said("%YAML 1.1\n---\na: 1\n") == []
+
+
+def test_a_tree_or_a_mapping_without_end_is_refused_where_it_becomes_too_much() -> None:
+    much = MOST_VALUES // 2
+    assert said("[" + "a,\n" * much + "]") == []
+    (too_much,) = said("- a\n" * (MOST_VALUES + 9))
+    assert too_much.startswith(f"f:{MOST_VALUES}:3: there are more than {MOST_VALUES} values here; ")
+    problems = Problems()
+    stream = Stream("".join(f"k{key}: x\n" for key in range(MOST_VALUES + 9)).encode(), "f", problems)
+    stream.begin()
+    with pytest.raises(Unparsable):
+        deque(stream.node() for _ in stream.table() or ())
+    (problem,) = problems.in_order()
+    assert str(problem.place) == f"f:{MOST_VALUES + 1}:1"
 
 
 def test_a_tab_is_answered_with_what_to_write_instead() -> None:
