@@ -156,7 +156,7 @@ class Settings:
     def mirror_path(self, environ: Mapping[str, str]) -> Path:
         """Where the inventory of a git remote is kept: beside the ledger."""
         ledger = self.ledger_path(environ)
-        return ledger.with_name(f"{ledger.stem}-inventory.git")
+        return ledger.parent / f"{ledger.stem}-inventory.git"
 
 
 @dataclass(frozen=True, slots=True)

@@ -645,6 +645,12 @@ def test_the_ledger_is_by_default_in_the_state_folder_else_beside_the_settings(t
     assert written.ledger_path({"STATE_DIRECTORY": "/var/lib/x"}) == Path("/a/b.db")
 
 
+def test_what_is_beside_a_ledger_that_can_be_none_has_a_name_too(tmp_path: Path) -> None:
+    read = loaded(tmp_path, SMALLEST + f"ledger: sqlite:///{'../' * 40}\n")
+
+    assert read.mirror_path({}) == Path("/-inventory.git")
+
+
 def test_the_settings_file_is_looked_for_in_the_documented_order(tmp_path: Path) -> None:
     (tmp_path / "config").mkdir()
     usual = [tmp_path / "licensesync.yaml", tmp_path / "config/licensesync.yaml"]
