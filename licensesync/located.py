@@ -36,7 +36,7 @@ TOO_DEEP = (f"this is nested more than {DEEPEST} deep", "write it flatter")
 NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 CHUNK: Final = 200  # events that are parsed at once: too few to wake the garbage collector
 LONGEST_RECORD: Final = 16  # events of a mapping that is read as a record
-MOST_VALUES: Final = 100_000  # of a tree, and keys of one mapping: each takes a hundred times the bytes of its text
+MOST_VALUES: Final = 50_000  # of a tree, and keys of one mapping: each takes a hundred times the bytes of its text
 BOM: Final = b"\xef\xbb\xbf"
 TAG_DIRECTIVE: Final = re.compile(b"(?:(?<![^\r\n])|(?<=\xc2\x85)|(?<=\xe2\x80[\xa8\xa9]))%TAG")
 """Where a line begins so. The parser compares each of them with all before it."""
