@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import random
-import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 LONGEST = 4096
@@ -27,12 +26,15 @@ def main() -> int:
     if wish.again:
         return _again(wish.targets[0], wish.again)
     if importlib.util.find_spec("atheris") is None:
-        print("atheris is not installed: there is a wheel of it for CPython 3.11 to 3.13 on Linux (extra `fuzz`)")
+        print("nothing is fuzzed: there is no Atheris here; for CPython 3.11 to 3.13 on Linux there is (extra `fuzz`)")
         return 0
+    import atheris  # noqa: PLC0415 - it is not everywhere
+
+    with atheris.instrument_imports(include=["licensesync"], enable_loader_override=False):
+        from fuzz_targets import TARGETS  # noqa: PLC0415 - it is instrumented here
     if len(wish.targets) == 1:
         return _fuzzed(wish.targets[0], wish)
-    targets = wish.targets or _known()
-    return max(_apart(target, wish) for target in targets)
+    return max(_apart(target, wish) for target in wish.targets or TARGETS)
 
 
 def _arguments() -> argparse.ArgumentParser:
@@ -45,12 +47,6 @@ def _arguments() -> argparse.ArgumentParser:
     return parser
 
 
-def _known() -> Sequence[str]:
-    from fuzz_targets import TARGETS  # noqa: PLC0415 - not before it is instrumented
-
-    return [*TARGETS]
-
-
 def _again(target: str, file: Path) -> int:
     from fuzz_targets import TARGETS  # noqa: PLC0415 - not before it is instrumented
 
@@ -59,23 +55,29 @@ def _again(target: str, file: Path) -> int:
 
 
 def _apart(target: str, wish: argparse.Namespace) -> int:
-    """A target in a process of its own: libFuzzer ends its process."""
-    corpus = ["--corpus", str(wish.corpus / target)] if wish.corpus else []
-    command = [sys.executable, __file__, target, "--seconds", str(wish.seconds), "--seed", str(wish.seed), *corpus]
-    ended = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    told = ended.stdout.decode("utf-8", "replace")
-    last = [line for line in told.splitlines() if line.startswith("Done ")]
-    print(f"{target}: {''.join(last)}" if ended.returncode == 0 and last else f"{told}\n{target}: failed", flush=True)
-    return 0 if ended.returncode == 0 and last else 1
+    """A target in a process of its own, as libFuzzer ends its process: 0 if nothing was found."""
+    with tempfile.TemporaryFile() as told:
+        process = os.fork()
+        if not process:
+            os.dup2(told.fileno(), 1)
+            os.dup2(told.fileno(), 2)
+            wish.corpus = wish.corpus and wish.corpus / target
+            os._exit(_fuzzed(target, wish))
+        code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+        told.seek(0)
+        lines = told.read().decode("utf-8", "replace").splitlines()
+    done = [line for line in lines if line.startswith("Done ")]
+    is_well = not code and bool(done)
+    print("\n".join([f"{target}: {done[-1]}"] if is_well else [*lines[-60:], f"{target}: failed"]), flush=True)
+    return not is_well
 
 
 def _fuzzed(target: str, wish: argparse.Namespace) -> int:
-    """Does not return where atheris runs to its end."""
+    """Ends the process where atheris runs to its end."""
     import atheris  # noqa: PLC0415 - it is not everywhere
+    from fuzz_seeds import SEEDS, words  # noqa: PLC0415 - not before the targets are instrumented
+    from fuzz_targets import TARGETS  # noqa: PLC0415
 
-    with atheris.instrument_imports(include=["licensesync"], enable_loader_override=False):
-        from fuzz_seeds import SEEDS, words  # noqa: PLC0415 - it is instrumented here
-        from fuzz_targets import TARGETS  # noqa: PLC0415
     corpus = wish.corpus or Path(tempfile.mkdtemp(prefix="licensesync-corpus-"))
     corpus.mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(SEEDS[target]):
