@@ -7,8 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from fuzz_desk import REQUEST
+from fuzz_rules import ACCOUNT, SIM
 from fuzz_targets import APART, CALLS, PLAN, TARGETS
 
+from licensesync.model import iccid_of, imei_of
 from licensesync.render import json
 
 ROOT: Final = Path(__file__).parent.parent
@@ -153,6 +156,16 @@ def _callbacks() -> list[bytes]:
     return [_sample(f"sim-secure-callback-{end}") for end in ("success", "failed")]
 
 
+def _desks() -> list[bytes]:
+    """Both ends of both requests, in one order and the other, and of a request that is not known."""
+    success, failed = (told.replace(b"TSS-IOT-INTLG-TIERED-SIMSEC", b"SIMSec-IoT") for told in _callbacks())
+    named = [re.sub(rb'"[0-9]{20}"', f'"{iccid_of(SIM)}"'.encode(), told) for told in (success, failed)]
+    named = [re.sub(rb'"[0-9]{15}"', f'"{imei_of(SIM)}"'.encode(), told) for told in named]
+    ours = [told.replace(b"0000123456-00001", ACCOUNT.encode()) for told in named]
+    known = [re.sub(rb'"requestId": *"[^"]*"', f'"requestId": "{REQUEST}"'.encode(), told) for told in ours]
+    return [APART.join([*known, *ours]), APART.join(reversed(known)), APART.join([*known, *known])]
+
+
 SEEDS: Final[Mapping[str, Sequence[bytes]]] = {
     "settings": [(CONFIG / "licensesync.yaml").read_bytes(), SETTINGS.encode()],
     "inventory": _inventories(),
@@ -163,6 +176,7 @@ SEEDS: Final[Mapping[str, Sequence[bytes]]] = {
     "failure": _failures(),
     "login": _logins(),
     "callback": _callbacks(),
+    "desk": _desks(),
 }
 """By target; a target without seeds is a mistake."""
 

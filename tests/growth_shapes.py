@@ -6,7 +6,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from fuzz_targets import ACCOUNT, APART, DEVICE, LIST
+from fuzz_rules import ACCOUNT, DEVICE, LIST
+from fuzz_targets import APART
 
 Shape = Callable[[int], bytes]
 """Makes a document out of so many parts."""

@@ -20,7 +20,8 @@ from types import FrameType
 from typing import Final
 
 import pytest
-from fuzz_targets import APART, CALLS, PLAN, POOLS, TARGETS, TODAY, Parts, failure, login
+from fuzz_rules import POOLS, TODAY
+from fuzz_targets import APART, CALLS, PLAN, TARGETS, Parts, failure, login
 from growth_shapes import SHAPES, Shape
 
 from licensesync import credentials, devices_from, inventory, reviewed, settings
@@ -53,7 +54,7 @@ ALL: Final = [(target, shape) for target, shapes in SHAPES.items() for shape in 
 
 
 def test_every_target_has_its_shapes() -> None:
-    assert SHAPES.keys() == READERS.keys() == TARGETS.keys()
+    assert SHAPES.keys() == READERS.keys() == TARGETS.keys() - {"desk"}  # which reads callbacks
 
 
 @pytest.mark.parametrize(("target", "shape"), ALL)
@@ -201,12 +202,12 @@ def _seconds(read: Reader, written: bytes) -> float:
 @pytest.mark.parametrize(("target", "shape"), ALL)
 def test_what_is_large_takes_a_few_times_its_size_of_a_process(target: str, shape: str) -> None:
     """With all that libraries hold beside Python, and more than what is bounded takes: problems, values of a tree."""
-    written = SHAPES[target][shape](30_000)
+    written = SHAPES[target][shape](10_000)
     with TemporaryDirectory() as folder:
         file = Path(folder) / "written"
         file.write_bytes(written)
         took = int(subprocess.check_output([sys.executable, __file__, target, str(file)]))
-    assert took <= 2**26 + MORE_MEMORY * len(written)
+    assert took <= 2**25 + MORE_MEMORY * len(written)
 
 
 def _taken(target: str, written: bytes) -> int:
