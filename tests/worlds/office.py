@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
@@ -18,9 +18,11 @@ from licensesync.callers import Callbacks
 from licensesync.credentials import Credentials
 from licensesync.errors import InventoryError
 from licensesync.inventory import Inventory
-from licensesync.model import InventoryInfo, Limits, Pool, Product
+from licensesync.ledger import database, holders
+from licensesync.model import DeviceId, InventoryInfo, Limits, Pool, Product
 from licensesync.settings import LocalSource, Settings
 from licensesync.settings import ThingSpace as Wanted
+from licensesync.simulator.bought import Sim
 from worlds.clock import Clock
 from worlds.service import Fleet
 from worlds.story import Beginning, Edit, Wish
@@ -58,6 +60,13 @@ class Office:
         self.approved: dict[str, frozenset[str]] = {}
         self.settings = self._settings(Limits(beginning.count, float(beginning.percent), beginning.per_day))
         self.force = self._read(Edit())
+        if beginning.sim and beginning.sim.held:
+            self.import_list(fleet.sims[held] for held in beginning.sim.held)
+
+    def import_list(self, sims: Iterable[Sim]) -> None:
+        """The ledger takes these for the holders of SIM-Secure licenses, and nobody else."""
+        with database.changed(self.ledger) as connection:
+            holders.replace_all(connection, self.settings.pools[SIM], {DeviceId(str(sim)) for sim in sims})
 
     def be_generous(self) -> None:
         """The guard lets everything pass but the removal of all."""

@@ -18,8 +18,8 @@ from typing import Final
 
 import structlog
 
-from licensesync.ledger import database, holders
-from licensesync.model import DeviceId, Report, Unread
+from licensesync.ledger import database
+from licensesync.model import Report, Unread
 from worlds.clock import Clock, lived
 from worlds.laws import Broken, Laws
 from worlds.office import FOTA, SIM, Office
@@ -220,9 +220,7 @@ class Life:
             if isinstance(plan, Unread) and plan.pool.name == SIM:
                 self._imported = True
                 self.laws.figures["imports"] += 1
-                held = {DeviceId(str(each)) for each in self.thingspace.sku.licensed}
-                with database.changed(self.office.ledger) as connection:
-                    holders.replace_all(connection, plan.pool, held)
+                self.office.import_list(self.thingspace.sku.licensed)
         return any(isinstance(plan, Unread) and plan.pool.name == SIM for plan in plans)
 
     def _last_events(self) -> tuple[Event, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -157,24 +157,27 @@ def _beginning(chance: Chance) -> Beginning:
 
 def _bought(chance: Chance, devices: int) -> Bought:
     others = chance.choice([0, 0, 2])
+    ours = chance.choice([devices, chance.randrange(1, devices + 1)])
+    held = chance.sample(range(devices), chance.choice([0, chance.randrange(ours + 1)]))
     return Bought(
-        licenses=others + chance.choice([devices, chance.randrange(1, devices + 1)]),
+        licenses=others + ours,
         others=others,
+        held=tuple(sorted(held)),
         lifetime=chance.random() < 0.2,
         mode=chance.choice([Mode.MANAGED, Mode.MANAGED, Mode.ADD_ONLY]),
     )
 
 
 def _events(chance: Chance, beginning: Beginning) -> Iterator[Event]:
-    edit = _edit(chance, beginning)
+    edit, shrinks = _edit(chance, beginning), chance.random() < 0.2
     yield edit
-    if chance.random() < 0.4:
+    if shrinks or chance.random() < 0.3:
         yield Run()
-    for _ in range(chance.choice([1, 1, 1, 2, 2, 3])):
+    for _ in range(chance.choice([2, 3] if shrinks else [1, 1, 1, 2, 2, 3])):
         if chance.random() < 0.8:
             yield _fortune(chance, beginning)
-        if chance.random() < 0.5:
-            edit = _edited(chance, beginning, edit)
+        if shrinks or chance.random() < 0.5:
+            edit = _edited(chance, beginning, edit, shrinks=shrinks)
             yield edit
         for _ in range(chance.choice([0, 0, 1, 1, 2])):
             yield chance.choice(_HAPPENINGS)(chance, beginning)
@@ -192,21 +195,18 @@ def _edit(chance: Chance, beginning: Beginning) -> Edit:
     )
 
 
-def _edited(chance: Chance, beginning: Beginning, edit: Edit) -> Edit:
+def _edited(chance: Chance, beginning: Beginning, edit: Edit, *, shrinks: bool) -> Edit:
     """Another inventory, or the same with a few devices less, and perhaps some more."""
-    if chance.random() < 0.4:
+    if not shrinks and chance.random() < 0.4:
         return _edit(chance, beginning)
-    return replace(
-        edit,
-        fota=_with_changes(chance, beginning, edit.fota) if beginning.mode else (),
-        sim=_with_changes(chance, beginning, edit.sim) if beginning.sim else (),
-    )
+    new = () if shrinks else range(beginning.devices)
+    return replace(edit, fota=_changed(chance, edit.fota, new), sim=_changed(chance, edit.sim, new))
 
 
-def _with_changes(chance: Chance, beginning: Beginning, wishes: tuple[Wish, ...]) -> tuple[Wish, ...]:
+def _changed(chance: Chance, wishes: tuple[Wish, ...], new: Sequence[int]) -> tuple[Wish, ...]:
     kept = chance.sample(wishes, max(0, len(wishes) - chance.randrange(4)))
     named = {wish.device for wish in wishes}
-    others = [device for device in range(beginning.devices) if device not in named]
+    others = [device for device in new if wishes and device not in named]
     come = chance.sample(others, min(len(others), chance.choice([0, 0, 1, 3])))
     return (*(wish for wish in wishes if wish in kept), *(Wish(device, chance.choice([0, 5, 10])) for device in come))
 

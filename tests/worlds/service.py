@@ -79,6 +79,7 @@ class ThingSpace:
         self.number = LIFETIME if beginning.sim and beginning.sim.lifetime else SKU
         self.sku = Sku(beginning.sim.licenses, beginning.sim.others) if beginning.sim else Sku(0)
         if beginning.sim:
+            self.sku.licensed.update(fleet.sims[held] for held in beginning.sim.held)
             self.account.skus[self.number] = self.sku
         self.doubled = False
         self.letterbox: Letterbox | None = None

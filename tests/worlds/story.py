@@ -34,6 +34,8 @@ class Bought:
     others: int = 0
     lifetime: bool = False
     mode: Mode = Mode.MANAGED
+    held: tuple[int, ...] = ()
+    """Who holds one at the beginning; the ledger was given the list."""
 
 
 @dataclass(frozen=True)
