@@ -8,6 +8,7 @@ from verizon.exceptions.api_exception import APIException
 from verizon.exceptions.fota_v3_result_exception import FotaV3ResultException
 from verizon.models.device_imei import DeviceIMEI
 from verizon.models.v3_license_imei import V3LicenseIMEI
+from yaml import YAMLError
 
 from witness.witnesses import ACCOUNT, Start
 
@@ -20,8 +21,9 @@ def rows(answer: Any) -> dict[str, Any]:
     return {row.device_id: row for row in answer.body.device_list}
 
 
+@pytest.mark.witness("software_management_licenses_v3.get_account_licenses_status")
 def test_the_status_is_read_page_by_page(start: Start) -> None:
-    witness = start("--devices", "25", "--page-size", "10")
+    witness = start(devices=25, page_size=10)
     found: list[str] = []
     cursor, more = None, True
     while more:
@@ -33,6 +35,10 @@ def test_the_status_is_read_page_by_page(start: Start) -> None:
     assert found == witness.licensed()
 
 
+@pytest.mark.witness(
+    "software_management_licenses_v3.assign_licenses_to_devices",
+    "software_management_licenses_v3.remove_licenses_from_devices",
+)
 def test_licenses_are_assigned_and_removed(start: Start) -> None:
     witness = start()
     assigned = witness.licenses.assign_licenses_to_devices(ACCOUNT, V3LicenseIMEI([A, B]))
@@ -51,16 +57,18 @@ def test_a_refusal_is_read_as_the_documented_error(start: Start) -> None:
     assert (refused.value.error_code, refused.value.error_message) == ("INVALID_PARAMETER", "Invalid device id format")
 
 
+@pytest.mark.witness("software_management_subscriptions_v3.get_account_subscription_status")
 def test_the_subscription_is_read(start: Start) -> None:
-    witness = start("--devices", "3")
+    witness = start(devices=3)
     told = witness.client.software_management_subscriptions_v3.get_account_subscription_status(ACCOUNT).body
     assert (told.account_name, told.purchase_type) == (ACCOUNT, "TS-HFOTA-MRC")
     assert (told.license_count, told.license_used_count) == (1000, 3)
     assert told.update_time is not None
 
 
+@pytest.mark.witness("account_devices.list_account_devices_information")
 def test_devices_are_looked_up(start: Start) -> None:
-    witness = start("--quirk", f"unknown-devices={B}")
+    witness = start(quirks={"unknown-devices": B})
     witness.licenses.assign_licenses_to_devices(ACCOUNT, V3LicenseIMEI([A]))
     looked_up = witness.client.account_devices.list_account_devices_information(ACCOUNT, DeviceIMEI([A, B]))
     assert looked_up.body.device_count == 2
@@ -68,18 +76,12 @@ def test_devices_are_looked_up(start: Start) -> None:
     assert rows(looked_up)[B].result_reason == "Device Not Found. "
 
 
+@pytest.mark.witness("account_devices.get_account_device_information")
 def test_devices_are_listed_but_the_sdk_asks_for_one_protocol_only(start: Start) -> None:
-    witness = start("--devices", "20")
+    witness = start(devices=20)
     listed = witness.client.account_devices.get_account_device_information(ACCOUNT).body
     assert {row.protocol for row in listed.device_list} == {"LWM2M"}
     assert 0 < len(listed.device_list) < 20
-
-
-def test_the_first_version_of_the_status_is_read(start: Start) -> None:
-    witness = start("--devices", "3", "--quirk", "time-form=iso")
-    witness.switch(profile="v1")
-    told = witness.client.software_management_subscriptions_v1.get_account_license_status(ACCOUNT, "0").body
-    assert (told.total_licenses, told.assigned_licenses, len(told.device_list)) == (1000, 3, 3)
 
 
 def test_the_sdk_drops_the_total_and_the_reason_as_the_portal_spells_them(start: Start) -> None:
@@ -91,15 +93,39 @@ def test_the_sdk_drops_the_total_and_the_reason_as_the_portal_spells_them(start:
     assert getattr(row, "result_reason", None) is None
 
 
-def test_the_sdk_crashes_on_a_time_that_the_portal_documents(start: Start) -> None:
-    witness = start("--devices", "1", "--quirk", "time-form=go")
-    with pytest.raises(ValueError, match="Unknown string format"):
-        witness.client.software_management_subscriptions_v1.get_account_license_status(ACCOUNT, "0")
-
-
 def test_the_sdk_knows_a_bad_token_only_as_a_bare_error(start: Start) -> None:
-    witness = start("--quirk", "bearer-dies=#1")
+    witness = start(quirks={"bearer-dies": "#1"})
     with pytest.raises(APIException) as refused:
         witness.licenses.get_account_licenses_status(ACCOUNT)
     assert refused.value.response_code == 401
     assert ApiHelper.json_deserialize(refused.value.response.text)["fault"]["code"] == "900901"
+
+
+@pytest.mark.parametrize("shape", ["html", "xml", "empty"])
+def test_the_sdk_cannot_say_what_was_refused_where_the_body_is_no_json(start: Start, shape: str) -> None:
+    witness = start(quirks={"service-shape": shape})
+    with pytest.raises(FotaV3ResultException) as refused:
+        witness.licenses.assign_licenses_to_devices(ACCOUNT, V3LicenseIMEI(["123"]))
+    assert refused.value.response_code == 400
+    with pytest.raises(AttributeError):
+        str(refused.value)
+
+
+def test_the_sdk_asks_for_the_status_by_a_query_only_where_the_portal_documents_a_path(start: Start) -> None:
+    witness = start(quirks={"status-form": "path"})
+    with pytest.raises(FotaV3ResultException) as refused:
+        witness.licenses.get_account_licenses_status(ACCOUNT)
+    assert ApiHelper.json_deserialize(refused.value.response.text)["fault"]["code"] == "900906"
+
+
+def test_the_sdk_calls_a_page_of_html_a_success_and_finds_no_licenses(start: Start) -> None:
+    witness = start(devices=3, quirks={"html-200": "#1@status"})
+    answer = witness.licenses.get_account_licenses_status(ACCOUNT)
+    assert answer.is_success()
+    assert not hasattr(answer.body, "device_list")
+
+
+def test_the_sdk_tries_what_was_cut_short_as_yaml_and_lets_its_error_through(start: Start) -> None:
+    witness = start(devices=3, quirks={"truncated-json": "#1@status"})
+    with pytest.raises(YAMLError):
+        witness.licenses.get_account_licenses_status(ACCOUNT)

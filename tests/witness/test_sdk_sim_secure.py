@@ -8,6 +8,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from verizon.exceptions.connectivity_management_result_exception import ConnectivityManagementResultException
 from verizon.exceptions.security_result_exception import SecurityResultException
 from verizon.models.assign_license_request import AssignLicenseRequest
 from verizon.models.license_device_id import LicenseDeviceId
@@ -67,6 +68,11 @@ def counts(witness: Witness) -> tuple[int, int, int]:
     return told.license_purchased, told.license_assigned, told.license_available
 
 
+@pytest.mark.witness(
+    "sim_secure_for_io_t_licenses.assign_license_to_devices",
+    "account_subscriptions.list_account_subscriptions",
+    "connectivity_callbacks.register_callback",
+)
 def test_licenses_are_assigned_counted_and_told(start: Start, heard: Heard) -> None:
     witness = start()
     witness.ask("sku", {"sku": SKU, "purchased": 9, "assigned": 6})
@@ -83,6 +89,7 @@ def test_licenses_are_assigned_counted_and_told(start: Start, heard: Heard) -> N
     assert skus[SKU]["licensed"] == [list(A), list(B)]
 
 
+@pytest.mark.witness("connectivity_callbacks.list_registered_callbacks", "connectivity_callbacks.deregister_callback")
 def test_the_registration_is_listed_with_its_password_and_ended(start: Start, heard: Heard) -> None:
     callbacks = start().client.connectivity_callbacks
     callbacks.register_callback(ACCOUNT, RegisterCallbackRequest("CarrierService", heard.url, "ours", "in clear"))
@@ -92,7 +99,7 @@ def test_the_registration_is_listed_with_its_password_and_ended(start: Start, he
 
 
 def test_a_refusal_is_read_as_the_documented_error(start: Start) -> None:
-    witness = start("--quirk", "sim-batches=whole")
+    witness = start(quirks={"sim-batches": "whole"})
     witness.ask("sku", {"sku": SKU, "purchased": 9, "licensed": [A]})
     with pytest.raises(SecurityResultException) as refused:
         witness.client.sim_secure_for_io_t_licenses.assign_license_to_devices(request(A))
@@ -100,6 +107,7 @@ def test_a_refusal_is_read_as_the_documented_error(start: Start) -> None:
     assert refused.value.error_message == "REQUEST FAILED: Device already has license assigned."
 
 
+@pytest.mark.witness("sim_secure_for_io_t_licenses.unassign_license_to_devices")
 def test_the_sdk_cannot_unassign_for_it_sends_no_body(start: Start) -> None:
     witness = start()
     witness.ask("sku", {"sku": SKU, "purchased": 9, "licensed": [A]})
@@ -107,3 +115,12 @@ def test_the_sdk_cannot_unassign_for_it_sends_no_body(start: Start) -> None:
         witness.client.sim_secure_for_io_t_licenses.unassign_license_to_devices("1-23456789")
     assert refused.value.error_code == "UnifiedWebService.INPUT_INVALID.RequestUndefined"
     assert counts(witness) == (9, 1, 8)
+
+
+@pytest.mark.parametrize("form", ["empty", "list"])
+def test_where_nothing_is_registered_the_sdk_finds_nothing_in_each_form(start: Start, form: str) -> None:
+    callbacks = start(quirks={"no-callbacks": form}).client.connectivity_callbacks
+    assert not callbacks.list_registered_callbacks(ACCOUNT).body
+    with pytest.raises(ConnectivityManagementResultException) as refused:
+        callbacks.deregister_callback(ACCOUNT, "CarrierService")
+    assert refused.value.error_code == "UnifiedWebService.REQUEST_FAILED.CallbackNotRegistered"
