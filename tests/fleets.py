@@ -62,10 +62,14 @@ class Ended:
 
 @dataclass
 class Fleet:
-    """One account at a simulator, and the folder in which its people work."""
+    """One account at a simulator, and the folder in which its people work.
+
+    Programs that are started from now on have a calendar that is `ahead` of this machine's, by so many seconds.
+    """
 
     folder: Path
     simulator: Simulator
+    ahead: float = 0
 
     @property
     def account(self) -> Account:
@@ -103,7 +107,8 @@ class Fleet:
 
     async def start(self, *arguments: str, environ: Mapping[str, str] | None = None) -> Program:
         """Start `licensesync` and leave it running."""
-        return await warm.start(arguments, self.folder, {**clean_environ(), **CREDENTIALS, **(environ or {})})
+        environ = {**clean_environ(), **CREDENTIALS, **(environ or {})}
+        return await warm.start(arguments, self.folder, environ, ahead=self.ahead)
 
     async def start_bound(self, *arguments: str, umask: int | None = None, largest_file: int | None = None) -> Program:
         """Start `licensesync` with another umask, or where no file may grow beyond so many bytes, as on a full disk."""

@@ -22,7 +22,10 @@ import termios
 import threading
 import time
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any
+
+import time_machine
 
 import licensesync
 
@@ -91,11 +94,13 @@ def _become(order: dict[str, Any]) -> None:
 
 
 def _bind(order: dict[str, Any]) -> None:
-    """Take the limits, or the terminal, that the order names."""
+    """Take the limits, the terminal or the date that the order names."""
     if order.get("umask") is not None:
         os.umask(order["umask"])
     if order.get("largest_file") is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (order["largest_file"], resource.RLIM_INFINITY))
+    if order.get("ahead"):
+        time_machine.travel(datetime.now(UTC) + timedelta(seconds=order["ahead"]), tick=True).start()
     if order.get("terminal"):
         os.setsid()
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)

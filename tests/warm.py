@@ -106,10 +106,14 @@ async def start(
     *,
     umask: int | None = None,
     largest_file: int | None = None,
+    ahead: float = 0,
 ) -> Program:
-    """`licensesync` with these arguments, in the folder, with this environment alone and pipes for its streams."""
+    """`licensesync` with these arguments, in the folder, with this environment alone and pipes for its streams.
+
+    Its calendar may be `ahead` of that of this machine, by so many seconds.
+    """
     (its_in, answers), (out, its_out), (err, its_err), (fate, its_fate) = (os.pipe() for _ in range(4))
-    order = {**_order(arguments, folder, environ), "umask": umask, "largest_file": largest_file}
+    order = {**_order(arguments, folder, environ), "umask": umask, "largest_file": largest_file, "ahead": ahead}
     _send(order, its_in, its_out, its_err, its_fate)
     program = Program(await _written(answers), await _read(out), await _read(err), await _read(fate))
     await program.begin()

@@ -48,6 +48,11 @@ class Post:
             finally:
                 await _end([rounds, *self._under_way])
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a callback is on its way, or will be without another request."""
+        return bool(self._under_way) or self.service.sim_secure.is_busy
+
     def look(self) -> None:
         """Something may be due soon."""
         if self.service.sim_secure.is_busy:
