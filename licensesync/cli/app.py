@@ -7,6 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 from typer.exceptions import TyperException
+from typer.main import get_command
 
 from licensesync import __version__
 from licensesync.cli import streams
@@ -64,6 +65,10 @@ def globals_(
     context.obj = Globals(settings, log_format, log_level)
 
 
+_COMMANDS = get_command(app)
+"""What the table above means, worked out at the import: that is most of what a short command costs besides imports."""
+
+
 def main() -> NoReturn:
     """Run the command line; exits with the codes of `ExitCode`."""
     streams.open_what_is_closed()
@@ -73,7 +78,7 @@ def main() -> NoReturn:
 
 def _code_of(arguments: list[str]) -> int:
     try:
-        code = int(app(arguments, prog_name="licensesync", standalone_mode=False) or ExitCode.FINE)
+        code = int(_COMMANDS(arguments, prog_name="licensesync", standalone_mode=False) or ExitCode.FINE)
     except TyperException as error:
         _show_usage(error)
         return ExitCode.USAGE
