@@ -33,6 +33,8 @@ class Service:
     process: Program
     events: list[dict[str, Any]] = field(default_factory=list)
     other: list[str] = field(default_factory=list)
+    patience: float = PATIENCE
+    """Seconds within which what is waited for comes."""
     _grown: asyncio.Condition = field(default_factory=asyncio.Condition)
     _reading: asyncio.Task[None] | None = None
 
@@ -48,7 +50,7 @@ class Service:
         async with self._grown:
             with suppress(TimeoutError):
                 await asyncio.wait_for(
-                    self._grown.wait_for(lambda: len(found()) >= count or self.process.stderr.at_eof()), PATIENCE
+                    self._grown.wait_for(lambda: len(found()) >= count or self.process.stderr.at_eof()), self.patience
                 )
         assert len(found()) >= count, f"no {count}. {name} with {fields}; {self.events[-8:]} {self.other[-20:]}"
         return found()[count - 1]
@@ -83,7 +85,7 @@ class Service:
 
     async def ended(self) -> int:
         """Its exit code; all that it has written was read then."""
-        code = await asyncio.wait_for(self.process.wait(), PATIENCE)
+        code = await asyncio.wait_for(self.process.wait(), self.patience)
         if self._reading:
             await self._reading
         return code
