@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,10 +22,31 @@ from licensesync import programs
 
 settings.register_profile("usual", max_examples=20)
 settings.register_profile(
-    "measured", max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)  # as many; measuring coverage makes them slower, which is no fault of theirs
+    "measured",
+    max_examples=4,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)  # which lines are reached is asked, and always the same ones are; whether all is well was asked by "usual"
 settings.register_profile("thorough", max_examples=400)
 settings.load_profile("usual")
+
+TESTS = Path(__file__).parent
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Each of several workers compiles its share of the tests for all of them, where they were not compiled before.
+
+    Last of all, so that the profile of Hypothesis which the command line names is in force when they are imported.
+    """
+    shared: Mapping[str, Any] = getattr(config, "workerinput", {})
+    if shared:
+        mine = int(shared["workerid"].removeprefix("gw"))
+        for path in sorted(TESTS.rglob("test_*.py"))[mine :: shared["workercount"]]:
+            with suppress(Exception):  # whoever collects it says what is wrong with it
+                importlib.import_module(".".join(path.relative_to(TESTS).with_suffix("").parts))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

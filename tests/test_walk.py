@@ -43,6 +43,9 @@ Told = dict[str, object]
 ACCOUNT = "0642233522-00001"
 NOW = datetime(2026, 11, 22, 15, 0, tzinfo=UTC)
 
+A_FEW = settings().max_examples
+"""As many examples as the profile wants of a property; some want several times as many."""
+
 
 class EndlessError(AssertionError):
     """A walk asked for more pages than any walk needs."""
@@ -321,7 +324,7 @@ async def test_an_endless_list_ends_with_several_cursors_too() -> None:
     strict=st.booleans(),
     lengths=st.sampled_from([(15,), (14, 15, 16)]),
 )
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=13 * A_FEW, deadline=None)
 def test_several_cursors_see_what_one_cursor_sees_whatever_is_known(
     *,
     seed: int,
@@ -350,7 +353,7 @@ def test_several_cursors_see_what_one_cursor_sees_whatever_is_known(
     order=st.sampled_from([by_text, backwards, scrambled]),
     strict=st.booleans(),
 )
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=6 * A_FEW, deadline=None)
 def test_in_another_order_than_by_number_several_cursors_see_all_or_doubt_or_see_too_few(
     *, seed: int, count: int, size: int, order: Key, strict: bool
 ) -> None:
@@ -365,7 +368,7 @@ def test_in_another_order_than_by_number_several_cursors_see_all_or_doubt_or_see
 
 
 @given(seed=st.integers(0, 2**32), count=st.integers(0, 80), size=st.integers(1, 9), strict=st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=3 * A_FEW, deadline=None)
 def test_texts_of_one_length_are_read_by_several_cursors_like_numbers(
     *, seed: int, count: int, size: int, strict: bool
 ) -> None:
