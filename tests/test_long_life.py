@@ -177,6 +177,7 @@ class LongLife:
     ("lives", "runs", "apart", "devices"),
     [
         pytest.param(2, 4, KEEP + timedelta(days=1), 50, id="8-runs"),
+        pytest.param(2, 200, KEEP + timedelta(days=1), 300, id="400-runs", marks=pytest.mark.exhaustive),
         pytest.param(20, 100, timedelta(hours=12), 50, id="2000-runs", marks=pytest.mark.exhaustive),
     ],
 )
