@@ -55,8 +55,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Twice as many as there are cores: many a test waits for a service, a signal or a clock."""
-    return 2 * len(os.sched_getaffinity(0))
+    """Three times as many as there are cores: many a test waits for a service, a signal or a clock."""
+    return 3 * len(os.sched_getaffinity(0))
 
 
 @pytest.fixture
