@@ -35,16 +35,17 @@ settings.load_profile("usual")
 TESTS = Path(__file__).parent
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_configure(config: pytest.Config) -> None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
     """Each of several workers compiles its share of the tests for all of them, where they were not compiled before.
 
-    Last of all, so that the profile of Hypothesis which the command line names is in force when they are imported.
+    Not earlier, and no others: who measures coverage would not see it, or would see what no test of his uses.
     """
-    shared: Mapping[str, Any] = getattr(config, "workerinput", {})
+    shared: Mapping[str, Any] = getattr(session.config, "workerinput", {})
     if shared:
-        mine = int(shared["workerid"].removeprefix("gw"))
-        for path in sorted(TESTS.rglob("test_*.py"))[mine :: shared["workercount"]]:
+        wanted = [session.startpath / argument.partition("::")[0] for argument in session.config.args]
+        paths = sorted(path for path in TESTS.rglob("test_*.py") if any(map(path.is_relative_to, wanted)))
+        for path in paths[int(shared["workerid"].removeprefix("gw")) :: shared["workercount"]]:
             with suppress(Exception):  # whoever collects it says what is wrong with it
                 importlib.import_module(".".join(path.relative_to(TESTS).with_suffix("").parts))
 
