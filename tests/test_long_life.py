@@ -31,8 +31,9 @@ MEMORY: Final = 8 * 2**20
 """Bytes that a process may use more after all runs than after the first quarter: the allocator rounds up."""
 
 THREADS: Final = 4 + min(32, (os.cpu_count() or 1) + 4)
-"""The program's own, the one that watches files, the one that keeps the batches of a run, the one that settles
-callbacks, and those that asyncio makes as they are first wanted and keeps, https://docs.python.org/3/library/concurrent.futures.html#threadpoolexecutor."""
+"""The program's own, the one that watches files, the one that keeps the batches of a run, the one that keeps what
+callbacks tell, and those that asyncio makes as they are first wanted and keeps,
+https://docs.python.org/3/library/concurrent.futures.html#threadpoolexecutor."""
 
 CONNECTIONS: Final = 2
 """More or less of them may be kept open to the simulator at one moment than at another."""
