@@ -51,7 +51,7 @@ async def test_a_fault_of_the_program_is_found_with_its_shortest_story(mutant: M
         assert "Its shortest story:" in found.out
         again = re.search(r"--replay (\d+)", found.out)
         assert again
-        once_more = await _campaign("--replay", again[1], "--shortest", "--steps", package=package)
+        once_more = await _campaign("--replay", again[1], "--steps", package=package)
     assert once_more.code == 1
     law = re.search(r"break a law \((.*)\):", found.out)
     assert law

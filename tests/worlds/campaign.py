@@ -97,7 +97,7 @@ def _be_quick_and_quiet() -> None:
     logging.disable()  # programs that are killed leave much open, of which libraries complain
 
 
-def _tell(went: Went, *, of_all: bool) -> None:
+def _tell(went: Went, *, of_all: bool, most: int) -> None:
     minutes = went.seconds / 60
     print(f"{went.seeds} worlds, {went.seeds / minutes:.0f} a minute of one core")
     for what, count in sorted(went.figures.items()) if of_all else ():
@@ -106,7 +106,7 @@ def _tell(went: Went, *, of_all: bool) -> None:
     for law, count in by_law.most_common():
         failed = sorted(failure.seed for failure in went.failures if failure.law == law)
         print(f"{count} seeds break a law ({law}): {', '.join(map(str, failed[:10]))}")
-    for failure in sorted(went.failures, key=lambda each: each.seed)[:MOST_TOLD]:
+    for failure in sorted(went.failures, key=lambda each: each.seed)[:most]:
         print(f"\nseed {failure.seed}: {failure.broken}\nIts shortest story:")
         print("\n".join(shrunk(drawn(failure.seed)).story.told()))
         print(f"Once more: python -m worlds.campaign --replay {failure.seed} --steps (in tests/)")
@@ -138,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return bool(_replay(told.replay, steps=told.steps, shortest=told.shortest).law)
     start, _, end = told.seeds.partition(":")
     went = campaign(range(int(start), int(end)), told.jobs, until_broken=told.until_broken)
-    _tell(went, of_all=told.figures)
+    _tell(went, of_all=told.figures, most=1 if told.until_broken else MOST_TOLD)
     return bool(went.failures)
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
-from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from fractions import Fraction
@@ -116,10 +114,9 @@ class Laws:
         going, self.going = self.going, None
         self._measure(report)
         if going is not None:
-            with closing(sqlite3.connect(self.office.ledger)) as ledger:
-                self._each_action_has_one_outcome(ledger, going)
-                self._nothing_done_is_denied(ledger)
-                self._commit_is_told(ledger, going)
+            self._each_action_has_one_outcome(going)
+            self._nothing_done_is_denied()
+            self._commit_is_told(going)
 
     def _measure(self, report: Report | None) -> None:
         if report is None:
@@ -285,8 +282,8 @@ class Laws:
             self._rejected[call] <= MOST_REJECTED, "no more than two rejected logins in a row", f"{self._rejected}"
         )
 
-    def _each_action_has_one_outcome(self, ledger: sqlite3.Connection, going: Going) -> None:
-        rows = _rows(ledger, going.run)
+    def _each_action_has_one_outcome(self, going: Going) -> None:
+        rows = self._rows(going.run)
         kept = Counter((row.pool, row.verb, row.device) for row in rows)
         law = "every action has exactly one outcome"
         twice = [each for each, number in kept.items() if number > 1]
@@ -295,9 +292,9 @@ class Laws:
             lacking = [each for each in devices if (pool, verb, each) not in kept]
             self._law(not lacking, law, f"none for {verb} of {lacking} from {pool}, which was sent")
 
-    def _nothing_done_is_denied(self, ledger: sqlite3.Connection) -> None:
+    def _nothing_done_is_denied(self) -> None:
         """Whoever was assigned a license has held it at some time since that run began, and the other way round."""
-        for row in _rows(ledger):
+        for row in self._rows():
             since = self._met.get(row.run, 0)
             if row.outcome != "done":
                 continue
@@ -305,8 +302,8 @@ class Laws:
             fits = any((row.device in state[row.pool]) is held for state in self.states[since:])
             self._law(fits, "no outcome `done` that the world denies", f"{row}")
 
-    def _commit_is_told(self, ledger: sqlite3.Connection, going: Going) -> None:
-        (told,) = ledger.execute('SELECT "commit" FROM runs WHERE run = ?', (going.run,)).fetchone()
+    def _commit_is_told(self, going: Going) -> None:
+        ((told,),) = self.office.look('SELECT "commit" FROM runs WHERE run = ?', going.run)
         self._law(told == going.force.info.commit, "every run has its commit", f"{told} for {going.force.info.commit}")
 
     def _law(self, holds: object, law: str, how: str) -> None:
@@ -315,22 +312,29 @@ class Laws:
             self.broken = self.broken or Broken(law, how)
             raise self.broken
 
+    def _rows(self, run: str | None = None) -> list[Row]:
+        query = (
+            "SELECT run, pool, CASE WHEN iccid IS NULL THEN device ELSE device || '/' || iccid END,"
+            " verb, outcome, reason"
+            " FROM outcomes JOIN pool_runs ON pool_run_id = pool_runs.id JOIN runs ON run_id = runs.id"
+            " WHERE run = ifnull(?, run)"
+        )
+        return [Row(*row) for row in self.office.look(query, run)]
+
     def sims_in_doubt(self) -> int:
         """Of how many devices the ledger does not know what became of a SIM-Secure request."""
-        with closing(sqlite3.connect(self.office.ledger)) as ledger:
-            (count,) = ledger.execute(
-                "SELECT count(DISTINCT device) FROM outcomes"
-                " WHERE iccid IS NOT NULL AND outcome IN ('unknown', 'pending') AND reason IS NOT 'superseded'"
-            ).fetchone()
+        ((count,),) = self.office.look(
+            "SELECT count(DISTINCT device) FROM outcomes"
+            " WHERE iccid IS NOT NULL AND outcome IN ('unknown', 'pending') AND reason IS NOT 'superseded'"
+        )
         return int(count)
 
     def _sims_observed(self) -> int:
         """How many devices hold a license, or perhaps do, by the ledger."""
-        with closing(sqlite3.connect(self.office.ledger)) as ledger:
-            (count,) = ledger.execute(
-                "SELECT count(*) FROM (SELECT device FROM holders UNION SELECT device || '/' || iccid FROM outcomes"
-                " WHERE iccid IS NOT NULL AND outcome IN ('unknown', 'pending'))"
-            ).fetchone()
+        ((count,),) = self.office.look(
+            "SELECT count(*) FROM (SELECT device FROM holders UNION SELECT device || '/' || iccid FROM outcomes"
+            " WHERE iccid IS NOT NULL AND outcome IN ('unknown', 'pending'))"
+        )
         return int(count)
 
 
@@ -344,16 +348,6 @@ class Row:
     verb: str
     outcome: str
     reason: str | None
-
-
-def _rows(ledger: sqlite3.Connection, run: str | None = None) -> list[Row]:
-    found = ledger.execute(
-        "SELECT run, pool, CASE WHEN iccid IS NULL THEN device ELSE device || '/' || iccid END, verb, outcome, reason"
-        " FROM outcomes JOIN pool_runs ON pool_run_id = pool_runs.id JOIN runs ON run_id = runs.id"
-        " WHERE run = ifnull(?, run)",
-        (run,),
-    )
-    return [Row(*row) for row in found]
 
 
 def _is_start(asked: Asked) -> bool:

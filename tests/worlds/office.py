@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from fleets import ACCOUNT
 
@@ -53,6 +54,8 @@ class Office:
         self.beginning = beginning
         self.ledger = folder / "licensesync.db"
         shutil.copy(ledger, self.ledger)
+        self._reader = sqlite3.connect(f"{self.ledger.as_uri()}?mode=ro", uri=True, isolation_level=None)
+        self.look("SELECT count(*) FROM runs")  # from here on who closes the ledger need not tidy it up
         self.today = clock.here.date()
         self.passwords = 0
         self.refused: tuple[str, str, frozenset[str]] | None = None
@@ -67,6 +70,13 @@ class Office:
         """The ledger takes these for the holders of SIM-Secure licenses, and nobody else."""
         with database.changed(self.ledger) as connection:
             holders.replace_all(connection, self.settings.pools[SIM], {DeviceId(str(sim)) for sim in sims})
+
+    def look(self, query: str, *given: object) -> list[Any]:
+        """Rows of the ledger, for whoever holds the program to its word."""
+        return self._reader.execute(query, given).fetchall()
+
+    def close(self) -> None:
+        self._reader.close()
 
     def be_generous(self) -> None:
         """The guard lets everything pass but the removal of all."""

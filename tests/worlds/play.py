@@ -88,6 +88,7 @@ class Life:
             await self._stop_service()
             post.cancel()
             await asyncio.wait({post})
+            self.office.close()
         if not post.cancelled():
             post.result()
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
 
@@ -56,8 +54,7 @@ class Wanted:
     def _managed(self, pool: str) -> set[str]:
         """Devices that an inventory has named which the ledger has applied."""
         query, licenses = "SELECT device FROM managed WHERE licenses = ?", self.office.settings.pools[pool].licenses
-        with closing(sqlite3.connect(self.office.ledger)) as ledger:
-            return {device for (device,) in ledger.execute(query, (licenses,))}
+        return {device for (device,) in self.office.look(query, licenses)}
 
 
 def _in_order(wishes: Sequence[Wish]) -> Iterator[Wish]:
