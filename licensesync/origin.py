@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -76,11 +77,15 @@ def origin(settings: Settings, environ: Mapping[str, str], *, fetch: bool, ref: 
 
 def deploy_key(source: GitSource, environ: Mapping[str, str]) -> Path | None:
     """The file that the settings name, else the credential; None for neither. Raises ProvenanceError."""
+    key = source.deploy_key or file_of(DEPLOY_KEY, environ)
     try:
-        return source.deploy_key or file_of(DEPLOY_KEY, environ)
+        with suppress(FileNotFoundError, NotADirectoryError):  # git says so where it wants the key
+            if key:
+                key.stat()
     except OSError as error:
         words = f"{error.filename}: {error.strerror}; give this user the right to look into that folder"
         raise ProvenanceError(words) from error
+    return key
 
 
 def _of_files(source: LocalSource, settings: Settings, environ: Mapping[str, str]) -> Origin:

@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, Final
 
 import pytest
@@ -46,6 +47,7 @@ def test_callbacks_in_any_order_are_kept(told: list[bytes]) -> None:
     TARGETS["desk"](APART.join(told))
 
 
+@cache
 def mutations(target: str) -> st.SearchStrategy[Mutation]:
     """Ways to change a document a little, with what has broken parsers before."""
     places = st.tuples(st.integers(0, 4_000), st.sampled_from([0, 0, 1, 2, 5, 20, 100]))

@@ -40,7 +40,7 @@ from licensesync.thingspace.transport import LARGEST_BODY, Bounds
 TIME: Final = 60.0
 """Seconds after which something goes on for ever; nothing here takes even one, but where it waits for its own limit."""
 
-PATIENCE: Final = 0.3
+PATIENCE: Final = 2.0
 """Seconds that the client waits for what never comes."""
 
 LONG: Final = 30.0
@@ -210,7 +210,7 @@ async def assert_is_endured(toxic: Toxic, tls: ssl.SSLContext | None = None) -> 
             return
         assert isinstance(reading, kind) if toxic.spoils else reading is None
         if toxic.name in WAITED_FOR:
-            assert outcome.service == f"FOTA assign: no answer within {PATIENCE} s"
+            assert outcome.service == f"FOTA assign: no answer within {PATIENCE:g} s"
         if not toxic.spoils:
             assert outcome.kind is OutcomeKind.DONE
         elif kind is RequestRejected:
