@@ -16,7 +16,7 @@ COMMAND_LINE = "--allow-removals"
 
 def used(connection: Connection, pool: Pool) -> tuple[ApprovalUse, ...]:
     """The approvals that let removals of a pool pass, in the order in which they were used first."""
-    rows = connection.execute(select(approvals).where(approvals.c.licenses == pool.licenses).order_by(approvals.c.id))
+    rows = connection.execute(_USED, {"whose": pool.licenses})
     return tuple(
         ApprovalUse(each.digest, each.reason, each.until, each.used_at, each.size, _left_of(connection, each.id))
         for each in rows.all()
@@ -91,3 +91,6 @@ def _known(connection: Connection, pool: Pool, digest: str, reason: str, until: 
         approvals.c.until.is_not_distinct_from(until),
     )
     return connection.execute(query).scalar_one_or_none()
+
+
+_USED = select(approvals).where(approvals.c.licenses == bindparam("whose")).order_by(approvals.c.id)

@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import structs
 from sqlalchemy import Connection, Row, and_, bindparam, or_, select, text, update
 
-from licensesync.ledger.schema import UNSETTLED, outcomes, pool_runs, runs
+from licensesync.ledger.schema import UNSETTLED, Moment, outcomes, pool_runs, runs
 from licensesync.model import (
     Action,
     DeviceId,
@@ -60,17 +60,7 @@ class Earlier:
 
 def unsettled(connection: Connection, pool: Pool, now: datetime) -> list[Earlier]:
     """What earlier runs left open in a pool, in the order in which it was sent."""
-    rows = connection.execute(
-        select(outcomes, runs.c.run)
-        .join(pool_runs, outcomes.c.pool_run_id == pool_runs.c.id)
-        .join(runs, pool_runs.c.run_id == runs.c.id)
-        .where(
-            pool_runs.c.licenses == pool.licenses,
-            IN_INDEX,
-            or_(IS_OPEN, outcomes.c.retry_at > now),
-        )
-        .order_by(outcomes.c.id)
-    )
+    rows = connection.execute(_UNSETTLED, {"whose": pool.licenses, "now": now})
     return [of_row(row, pool) for row in rows]
 
 
@@ -175,13 +165,24 @@ def settle(connection: Connection, changed: Sequence[Earlier]) -> None:
 
 def forget_past_retries(connection: Connection, pool: Pool, now: datetime) -> None:
     """What the service was to try again by a time that is over is asked for again like anything else."""
-    of_pool = select(pool_runs.c.id).where(pool_runs.c.licenses == pool.licenses)
-    connection.execute(
-        update(outcomes)
-        .where(
-            outcomes.c.outcome == OutcomeKind.REJECTED,
-            outcomes.c.retry_at <= now,
-            outcomes.c.pool_run_id.in_(of_pool),
-        )
-        .values(retry_at=None)
+    connection.execute(_FORGET_PAST_RETRIES, {"whose": pool.licenses, "now": now})
+
+
+_OF_POOL = pool_runs.c.licenses == bindparam("whose")
+_NOW = bindparam("now", type_=Moment)
+_UNSETTLED = (
+    select(outcomes, runs.c.run)
+    .join(pool_runs, outcomes.c.pool_run_id == pool_runs.c.id)
+    .join(runs, pool_runs.c.run_id == runs.c.id)
+    .where(_OF_POOL, IN_INDEX, or_(IS_OPEN, outcomes.c.retry_at > _NOW))
+    .order_by(outcomes.c.id)
+)
+_FORGET_PAST_RETRIES = (
+    update(outcomes)
+    .where(
+        outcomes.c.outcome == OutcomeKind.REJECTED,
+        outcomes.c.retry_at <= _NOW,
+        outcomes.c.pool_run_id.in_(select(pool_runs.c.id).where(_OF_POOL)),
     )
+    .values(retry_at=None)
+)

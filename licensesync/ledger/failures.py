@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, exists, select
 from sqlalchemy.dialects.sqlite import insert as insert_or
 
 from licensesync import quarantine
@@ -70,8 +70,7 @@ def forgive(connection: Connection, pool: Pool, settled: Sequence[Outcome]) -> N
 
 def _has_failures(connection: Connection, pool: Pool) -> bool:
     """Whether there is anything to forgive: most runs need not look for each device."""
-    any_of_pool = select(hard_failures.c.device).where(hard_failures.c.licenses == pool.licenses).limit(1)
-    return connection.execute(any_of_pool).first() is not None
+    return bool(connection.execute(_ANY_OF_POOL, {"whose": pool.licenses}).scalar_one())
 
 
 def remember(connection: Connection, pool: Pool, settled: Sequence[Outcome], mark: Mark) -> None:
@@ -91,6 +90,7 @@ def remember(connection: Connection, pool: Pool, settled: Sequence[Outcome], mar
             )
 
 
+_ANY_OF_POOL = select(exists().where(hard_failures.c.licenses == bindparam("whose")))
 _OF_DEVICE = and_(hard_failures.c.licenses == bindparam("whose"), hard_failures.c.device == bindparam("who"))
 
 

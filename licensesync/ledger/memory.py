@@ -9,13 +9,13 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Final, cast
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from licensesync.columns import Packed
 from licensesync.ledger import approvals, database, earlier, failures
 from licensesync.ledger.earlier import Earlier
 from licensesync.ledger.failures import Mark
-from licensesync.ledger.schema import managed, outcomes, pool_runs
+from licensesync.ledger.schema import Moment, managed, outcomes, pool_runs
 from licensesync.model import (
     DeviceId,
     Memory,
@@ -110,19 +110,7 @@ def _not_asked_again(left: Sequence[Earlier], observed: Observed) -> list[Earlie
 
 def _removed(connection: Connection, pool: Pool, left: Sequence[Earlier], now: datetime) -> int:
     """The removals of the past 24 hours: those that are done, and those of which that cannot be excluded."""
-    of_pool = select(pool_runs.c.id).where(pool_runs.c.licenses == pool.licenses)
-    by_time = outcomes.c.pool_run_id + 0  # no index has this: SQLite takes that of `at`, not all that the pool ever had
-    done = connection.execute(
-        select(func.count())
-        .select_from(outcomes)
-        .where(
-            outcomes.c.at > now - DAY,
-            outcomes.c.verb == Verb.REMOVE,
-            outcomes.c.outcome == OutcomeKind.DONE,
-            outcomes.c.reason.is_distinct_from(OutcomeReason.ALREADY),  # which has removed nothing
-            by_time.in_(of_pool),
-        )
-    ).scalar_one()
+    done: int = connection.execute(_REMOVED, {"whose": pool.licenses, "since": now - DAY}).scalar_one()
     perhaps = {OutcomeKind.DONE, *earlier.OPEN}
     return done + len(
         {
@@ -131,3 +119,19 @@ def _removed(connection: Connection, pool: Pool, left: Sequence[Earlier], now: d
             if each.verb is Verb.REMOVE and each.outcome.kind in perhaps and each.outcome.at > now - DAY
         }
     )
+
+
+_OF_POOL = select(pool_runs.c.id).where(pool_runs.c.licenses == bindparam("whose"))
+_BY_TIME = outcomes.c.pool_run_id + 0
+"""No index has this: SQLite takes that of `at`, not all that the pool ever had."""
+_REMOVED = (
+    select(func.count())
+    .select_from(outcomes)
+    .where(
+        outcomes.c.at > bindparam("since", type_=Moment),
+        outcomes.c.verb == Verb.REMOVE,
+        outcomes.c.outcome == OutcomeKind.DONE,
+        outcomes.c.reason.is_distinct_from(OutcomeReason.ALREADY),  # which has removed nothing
+        _BY_TIME.in_(_OF_POOL),
+    )
+)

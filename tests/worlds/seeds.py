@@ -137,7 +137,7 @@ def _beginning(chance: Chance) -> Beginning:
     devices = chance.choice([3, 6, 12, 20])
     licenses = chance.choice([devices, devices + 5, chance.randrange(1, devices + 1)])
     held = chance.sample(range(devices), chance.randrange(min(licenses, devices) + 1))
-    product = chance.choice(["fota", "fota", "fota", "sim", "both"])
+    product = chance.choice(["fota", "fota", "fota", "fota", "sim", "both"])
     return Beginning(
         devices=devices,
         licenses=licenses,
@@ -169,11 +169,11 @@ def _bought(chance: Chance, devices: int) -> Bought:
 
 
 def _events(chance: Chance, beginning: Beginning) -> Iterator[Event]:
-    edit, shrinks = _edit(chance, beginning), chance.random() < 0.2
+    edit, shrinks = _edit(chance, beginning), chance.random() < 0.15
     yield edit
-    if shrinks or chance.random() < 0.3:
+    if shrinks or chance.random() < 0.2:
         yield Run()
-    for _ in range(chance.choice([2, 3] if shrinks else [1, 1, 1, 2, 2, 3])):
+    for _ in range(chance.choice([2, 3] if shrinks else [1, 1, 1, 1, 2, 3])):
         if chance.random() < 0.8:
             yield _fortune(chance, beginning)
         if shrinks or chance.random() < 0.5:
