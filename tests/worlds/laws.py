@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -9,7 +10,7 @@ from fractions import Fraction
 from math import floor
 from typing import Final
 
-from licensesync.model import Mode, Report
+from licensesync.model import Mode, Plan, Report
 from licensesync.simulator.calls import Call
 from licensesync.simulator.exchange import Asked, Reply, devices_in
 from licensesync.simulator.quirks import ASSIGNED_DRIFTS, ASSIGNED_OFF_BY
@@ -25,6 +26,8 @@ ASSIGNS: Final = frozenset({Call.ASSIGN, Call.SIM_ASSIGN})
 SIM_CALLS: Final = frozenset({Call.SIM_ASSIGN, Call.SIM_UNASSIGN})
 COUNTING: Final = {FOTA: frozenset({Call.STATUS, Call.SUBSCRIPTION}), SIM: frozenset({Call.SKUS})}
 REJECTED: Final = (b"Password.Invalid", b"invalid_client")
+WHOLE: Final = "no write after a reading that was not whole"
+ASSIGNED: Final = re.compile(rb'"licenseAssigned":(\d+)')
 LOCKED_OUT: Final = b"Contact.Locked"
 
 
@@ -61,6 +64,8 @@ class Going:
     sent: dict[tuple[str, str], set[str]] = field(default_factory=dict)
     """By pool and verb, the devices for which something was asked."""
     observed: dict[str, int] = field(default_factory=dict)
+    agreed: bool = False
+    """Whether the service's count of SIM-Secure licenses, as it came last, is what the ledger knows."""
 
     def has_written(self, pool: str) -> bool:
         return any(of_pool == pool for of_pool, _ in self.sent)
@@ -82,6 +87,8 @@ class Laws:
         """When which pool lost a license by what a program asked for."""
         self.named: dict[str, set[str]] = {FOTA: set(), SIM: set()}
         """Devices that any inventory in force has named for a pool."""
+        self.managed: dict[str, set[str]] = {FOTA: set(), SIM: set()}
+        """Those of which a run has said to its end that it knows them."""
         self.broken: Broken | None = None
         self._met: dict[str, int] = {}
         """The number of the state of the world that each run met when it began."""
@@ -107,16 +114,22 @@ class Laws:
         self._met[run] = len(self.states) - 1
         if self.office.beginning.sim:
             self.going.observed[SIM] = self._sims_observed()
-        for pool, wishes in ((FOTA, force.edit.fota), (SIM, force.edit.sim)):
-            self.named[pool].update(self.wanted.name(pool, wish.device) for wish in wishes)
+        for pool in self.named:
+            self.named[pool] |= self.wanted.named(pool, force)
 
     def ends(self, report: Report | None) -> None:
         going, self.going = self.going, None
         self._measure(report)
         if going is not None:
+            self._learn_managed(going, report)
             self._each_action_has_one_outcome(going)
             self._nothing_done_is_denied()
             self._commit_is_told(going)
+
+    def _learn_managed(self, going: Going, report: Report | None) -> None:
+        for each in report.pools if report else ():
+            if isinstance(each.plan, Plan):
+                self.managed[each.plan.pool.name] |= self.wanted.named(each.plan.pool.name, going.force)
 
     def _measure(self, report: Report | None) -> None:
         if report is None:
@@ -139,11 +152,11 @@ class Laws:
             self._write(line, call, asked)
 
     def is_answered(self, call: Call | None, reply: Reply) -> None:
-        before = self.states[-1][FOTA]
         self._told_free[id(reply)] = self._free_then
-        self.changed()
-        if call is Call.REMOVE:
-            self._lost(FOTA, before - self.states[-1][FOTA])
+        if call in {Call.REMOVE, Call.SIM_UNASSIGN}:
+            self.took_effect()
+        else:
+            self.changed()
         self._login(call, reply)
 
     def is_delivered(self, call: Call | None, reply: Reply) -> None:
@@ -155,16 +168,22 @@ class Laws:
             going.walk.held_throughout &= holders
             going.walk.seen |= {imei for imei in holders if imei.encode() in reply.body}
             going.observed[FOTA] = len(going.walk.seen)
+        if call is Call.SKUS and not going.has_written(SIM):
+            going.agreed = self._agrees(reply)
         for pool, calls in COUNTING.items():
             if call in calls:
                 _counted(going, pool, free[pool])
 
     def changed(self) -> None:
-        """Licenses may have changed hands: at the SIMs, by what was asked for before."""
-        state, before = self._state(), self.states[-1]
-        if state != before:
+        state = self._state()
+        if state != self.states[-1]:
             self.states.append(state)
-            self._lost(SIM, before[SIM] - state[SIM])
+
+    def took_effect(self) -> None:
+        before = self.states[-1]
+        self.changed()
+        for pool, holders in before.items():
+            self._lost(pool, holders - self.states[-1][pool])
 
     def _state(self) -> dict[str, frozenset[str]]:
         licensed = frozenset(self.thingspace.account.licensed)
@@ -199,6 +218,8 @@ class Laws:
         already |= devices
         if pool == FOTA:
             self._reading_was_whole(going)
+        elif not (going.has_written(SIM) and already != devices):
+            self._law(going.agreed, WHOLE, "the service counts other SIM-Secure licenses than the ledger knows of")
         if call in ASSIGNS:
             self._is_desired(going, pool, devices)
             self._is_within_what_is_free(going, pool, fresh - self.states[-1][pool])
@@ -212,7 +233,7 @@ class Laws:
         return {str(sim) for sim in self.thingspace.fleet.sims if sim.iccid.encode() in asked.body}
 
     def _reading_was_whole(self, going: Going) -> None:
-        law = "no write after a reading that was not whole"
+        law = WHOLE
         if going.walk is None:
             self._law(False, law, "this run has not read the pool")
             return
@@ -232,6 +253,7 @@ class Laws:
         self._law(not kept, "never a removal of a desired device", f"{sorted(kept)}")
         protected = {each for each in devices if self.wanted.is_protected(going.force, going.today, each)}
         self._law(not protected, "never a removal of a protected device", f"{sorted(protected)}")
+        self._law(going.program.wish.removals, "--no-removals removes nothing", f"{sorted(devices)}")
         mode = self.wanted.mode(pool)
         self._law(mode is not Mode.ADD_ONLY, "add-only removes nothing", f"{sorted(devices)}")
         foreign = devices - self.named[pool] if mode is Mode.MANAGED else set()
@@ -253,7 +275,11 @@ class Laws:
             and self.wanted.desired(pool, going.force, going.today)
         ):
             return
-        approved = [*going.force.approved.values(), *([self.office.refused[2]] if self.office.refused else [])]
+        approved = [
+            each.devices for each in going.force.approved.values() if self.wanted.lasts(each.until, going.today)
+        ]
+        lifted = going.program.lifted
+        approved += [lifted[2]] if lifted and lifted[0] == pool else []
         law = "no removals beyond what the guard or an approval has let pass, summed over 24 h"
         how = f"{asked} of {observed} after {of_day} in the past 24 h; {limits}"
         self._law(any(devices <= each for each in approved), law, how)
@@ -320,6 +346,17 @@ class Laws:
             " WHERE run = ifnull(?, run)"
         )
         return [Row(*row) for row in self.office.look(query, run)]
+
+    def _agrees(self, reply: Reply) -> bool:
+        """Whether as many SIM-Secure licenses are assigned as the ledger knows, give or take what is still open."""
+        told, sim = ASSIGNED.search(reply.body), self.office.beginning.sim
+        ((holders, found, still_open),) = self.office.look(
+            "SELECT (SELECT count(*) FROM holders), (SELECT count(*) FROM found_holders),"
+            " (SELECT count(DISTINCT device) FROM outcomes WHERE iccid IS NOT NULL"
+            " AND outcome IN ('unknown', 'pending') AND reason IS NOT 'superseded')"
+        )
+        known = holders + max(0, (sim.others if sim else 0) - found)
+        return told is not None and abs(int(told[1]) - known) <= still_open
 
     def sims_in_doubt(self) -> int:
         """Of how many devices the ledger does not know what became of a SIM-Secure request."""

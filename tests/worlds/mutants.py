@@ -169,6 +169,42 @@ MUTANTS: Final = (
         "    return Policy(datetime.now(UTC).date() - timedelta(days=1), removals",
     ),
     Mutant(
+        "a refusal is told and stops nothing",
+        "guard.py",
+        "return replace(plan, actions=plan.of(Verb.ASSIGN), held=(*refused, *plan.held), refusal=refusal)",
+        "return replace(plan, refusal=refusal)",
+    ),
+    Mutant(
+        "an approval that has ended lets removals pass",
+        "guard.py",
+        "return approval.until is None or today < approval.until",
+        "return True",
+    ),
+    Mutant(
+        "--no-removals is not heard",
+        "planner.py",
+        "elif not policy.removals:",
+        "elif not policy.removals and pool.others < 0:",
+    ),
+    Mutant(
+        "no device is ever managed",
+        "ledger/book.py",
+        "            self._manage(plan.pool, named, inventory)\n",
+        "",
+    ),
+    Mutant(
+        "any count of SIM-Secure licenses is taken for whole",
+        "thingspace/sim_secure.py",
+        "if fewest - pool.tolerance <= capacity.assigned <= most + pool.tolerance:",
+        "if fewest - pool.tolerance <= capacity.assigned or most + pool.tolerance:",
+    ),
+    Mutant(
+        "who was assigned a SIM-Secure license is not remembered",
+        "ledger/holders.py",
+        "_add(connection, pool, {device: each.at for device, each in told.items() if each.action.verb is Verb.ASSIGN})",
+        "_add(connection, pool, {device: each.at for device, each in told.items() if each.action.verb is None})",
+    ),
+    Mutant(
         "a third login is tried",
         "ledger/logins.py",
         "MOST_REJECTIONS = 2",

@@ -35,6 +35,14 @@ PATIENCE: Final = timedelta(minutes=30)
 GENEROUS: Final = Limits(1000, 100, 100_000)
 
 
+@dataclass(frozen=True)
+class Approved:
+    """Devices whose removal is approved, until a day of the story."""
+
+    devices: frozenset[str]
+    until: int | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Force:
     """The inventory that is in force: as it was written, and as the program has read it."""
@@ -42,8 +50,8 @@ class Force:
     edit: Edit
     inventory: Inventory
     info: InventoryInfo
-    approved: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """By the hash of their refusal, the devices whose removal is approved."""
+    approved: Mapping[str, Approved] = field(default_factory=dict)
+    """By the hash of their refusal, what is approved."""
 
 
 class Office:
@@ -60,7 +68,7 @@ class Office:
         self.passwords = 0
         self.refused: tuple[str, str, frozenset[str]] | None = None
         """Pool, hash and devices of the last refusal."""
-        self.approved: dict[str, frozenset[str]] = {}
+        self.approved: dict[str, Approved] = {}
         self.settings = self._settings(Limits(beginning.count, float(beginning.percent), beginning.per_day))
         self.force = self._read(Edit())
         if beginning.sim and beginning.sim.held:
@@ -91,10 +99,10 @@ class Office:
         with suppress(InventoryError):
             self.force = self._read(edit)
 
-    def approve(self) -> None:
+    def approve(self, until: int | None) -> None:
         if self.refused:
             _, hash_, devices = self.refused
-            self.approved[hash_] = devices
+            self.approved[hash_] = Approved(devices, until)
             self.edit(self.force.edit)
 
     def day(self, number: int | None) -> date | None:
@@ -144,8 +152,9 @@ class Office:
             yield f'  - {{imei: "{self.fleet.imeis[device]}", reason: under investigation{ends}}}'
         if self.approved:
             yield "approvals:"
-        for hash_ in self.approved:
-            yield f'  - {{refusal: "{hash_}", reason: it is meant}}'
+        for hash_, approved in self.approved.items():
+            ends = f", until: {self.day(approved.until)}" if approved.until is not None else ""
+            yield f'  - {{refusal: "{hash_}", reason: it is meant{ends}}}'
 
     def _groups(self, pool: str, wishes: Collection[Wish], *, consents: bool = False) -> Iterator[str]:
         for priority, until in dict.fromkeys((wish.priority, wish.until) for wish in wishes):

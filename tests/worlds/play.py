@@ -118,8 +118,8 @@ class Life:
         match event:
             case Edit():
                 self.office.edit(event)
-            case Approval():
-                self.office.approve()
+            case Approval(until):
+                self.office.approve(until)
             case Others():
                 self._others_change(event)
             case Purchase(licenses):
@@ -221,6 +221,8 @@ class Life:
             if isinstance(plan, Unread) and plan.pool.name == SIM:
                 self._imported = True
                 self.laws.figures["imports"] += 1
+                if not any(map(_may_lose_count, self.story.events)):
+                    raise Broken("without misfortune the ledger knows who holds a license", plan.problem)
                 self.office.import_list(self.thingspace.sku.licensed)
         return any(isinstance(plan, Unread) and plan.pool.name == SIM for plan in plans)
 
@@ -250,10 +252,11 @@ class Life:
     def _wrong(self, pool: str, before: frozenset[str]) -> str:
         force, today = self.office.force, self.clock.here.date()
         desired, held = self.laws.wanted.desired(pool, force, today), self.laws.states[-1][pool]
-        surplus = self.laws.wanted.removable(pool, held - desired.keys())
+        wanted = self.laws.wanted
+        surplus = wanted.removable(pool, held - desired.keys(), self.laws.managed[pool])
         if surplus:
             return f"{pool}: {sorted(surplus)} still hold a license"
-        if kept_back := before - held - self.laws.wanted.removable(pool, before - desired.keys()):
+        if kept_back := before - held - wanted.removable(pool, before - desired.keys(), self.laws.named[pool]):
             return f"{pool}: {sorted(kept_back)} lost a license"
         waiting = {device: rank for device, rank in desired.items() if device not in held}
         if waiting and self._is_free(pool):
@@ -295,6 +298,19 @@ def _law_broken_by(error: Exception, lives: Sequence[Life]) -> Broken:
     if isinstance(error, Broken):
         return error
     return Broken("no program ends with a traceback", "".join(traceback.format_exception(error)))
+
+
+def _may_lose_count(event: Event) -> bool:
+    """Whether the ledger may not know who holds SIM-Secure licenses after it."""
+    match event:
+        case Fortune(quirks, _, _, doubled):
+            return bool(quirks) or doubled
+        case Run():
+            return event.apply or bool(event.troubles)
+        case Others():
+            return event.sims != 0
+        case _:
+            return False
 
 
 def _lines(report: Report) -> list[str]:

@@ -88,6 +88,10 @@ class Program:
         self.dead = False
         self.run = ""
         """The run that goes on."""
+        self.wish = Run()
+        """What the run that goes on was asked for."""
+        self.lifted: tuple[str, str, frozenset[str]] | None = None
+        """The refusal that its command line lifts."""
         self.told: list[str] = []
         self.failures: list[BaseException] = []
         """What any of its tasks has raised, which nothing here explains."""
@@ -229,8 +233,9 @@ class Program:
 
     async def _made(self, run: Run) -> Report | None:
         """A run as `serve` and `apply` make it; None where there is none, for a reason that people are told."""
-        office, work = self.office, self._pass()
-        allowed = [office.refused[1]] if run.allows and office.refused else []
+        work, self.wish = self._pass(), run
+        self.lifted = self.office.refused if run.allows else None
+        allowed = [self.lifted[1]] if self.lifted else []
         try:
             async with self._hearing():
                 return await self._kept(work, run, allowed)

@@ -224,9 +224,12 @@ def _wanted(chance: Chance, beginning: Beginning) -> tuple[Wish, ...]:
 def _fortune(chance: Chance, beginning: Beginning) -> Fortune:
     names = [name for name in QUIRKS if _is_felt(name, beginning) and (name not in RARE or chance.random() < 0.15)]
     chosen = chance.sample(names, chance.choice([1, 1, 2, 3, 4, 6]))
+    quirks = {name: QUIRKS[name](chance) for name in chosen}
+    if chance.random() < 0.15:  # neither an answer nor a look-up
+        quirks |= {"lost-after-effect": "0.6@writes", "lookup-call": chance.choice(["503", "fieldless"])}
     odd = [chance.sample(range(beginning.devices), chance.choice([0, 0, 0, 1])) for _ in range(2)]
     locked, unknown = map(tuple, odd)
-    return Fortune({name: QUIRKS[name](chance) for name in chosen}, locked, unknown, chance.random() < 0.1)
+    return Fortune(quirks, locked, unknown, chance.random() < 0.1)
 
 
 def _is_felt(quirk: str, beginning: Beginning) -> bool:
@@ -241,7 +244,7 @@ def _others(chance: Chance, beginning: Beginning) -> Others:
 _HAPPENINGS: Final[tuple[Callable[[Chance, Beginning], Event], ...]] = (
     *[_others] * 3,
     *[lambda chance, _: Wait(chance.choice([60, HOUR, 6 * HOUR, DAY, 3 * DAY]))] * 3,
-    *[lambda _, __: Approval()] * 2,
+    *[lambda chance, _: Approval(chance.choice([None, None, 1, 3]))] * 2,
     lambda chance, beginning: Purchase(max(1, beginning.licenses + chance.randrange(-3, 4))),
     lambda chance, _: ClockSet(chance.choice([-DAY, -HOUR, -60.0, 60.0, HOUR, 2 * DAY])),
     lambda _, __: Restart(),

@@ -60,7 +60,10 @@ class Watcher(Protocol):
     def is_answered(self, call: Called | None, reply: Reply) -> None: ...
     def is_delivered(self, call: Called | None, reply: Reply) -> None: ...
     def changed(self) -> None:
-        """Licenses may have changed hands."""
+        """Others may have changed licenses."""
+
+    def took_effect(self) -> None:
+        """What was asked for may have its effect only now."""
 
 
 Letterbox = Callable[[bytes], Awaitable[bool]]
@@ -114,7 +117,7 @@ class ThingSpace:
     def settle(self) -> None:
         """What is due takes effect."""
         self._service.settle(self.clock.now)
-        self.watcher.changed()
+        self.watcher.took_effect()
 
     def answer(self, line: Line, asked: Asked) -> tuple[Called | None, Reply]:
         """One request, with all that it does."""

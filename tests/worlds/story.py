@@ -104,10 +104,12 @@ class Edit:
 
 @dataclass(frozen=True)
 class Approval:
-    """The inventory has an approval for the removals that were refused last."""
+    """The inventory has an approval for the removals that were refused last, until a day of the story."""
+
+    until: int | None = None
 
     def __str__(self) -> str:
-        return "somebody approves what was refused last"
+        return f"somebody approves what was refused last{'' if self.until is None else f' until day {self.until}'}"
 
 
 @dataclass(frozen=True)

@@ -20,18 +20,18 @@ class Wanted:
     def desired(self, pool: str, force: Force, today: date) -> Mapping[str, int]:
         """Who should hold a license on a day, each with its rank: the smaller is served first."""
         wishes = force.edit.fota if pool == FOTA else force.edit.sim
-        current = [wish for wish in _in_order(wishes) if self._lasts(wish.until, today)]
+        current = [wish for wish in _in_order(wishes) if self.lasts(wish.until, today)]
         ranked = sorted(current, key=lambda wish: -wish.priority)
         return {self.name(pool, wish.device): rank for rank, wish in enumerate(ranked)}
 
-    def removable(self, pool: str, devices: Collection[str]) -> set[str]:
-        """Those of undesired devices whose license is to be taken at last."""
+    def removable(self, pool: str, devices: Collection[str], managed: Collection[str]) -> set[str]:
+        """Those of undesired devices whose license is to be taken at last, where these are managed."""
         mode, sim = self.mode(pool), self.office.beginning.sim
         if mode is Mode.ADD_ONLY or (pool == SIM and sim and sim.lifetime):
             return set()
-        managed = self._managed(pool) if mode is Mode.MANAGED else set(devices)
+        ours = managed if mode is Mode.MANAGED else devices
         force, today = self.office.force, self.office.clock.here.date()
-        return {each for each in devices if each in managed and not self.is_protected(force, today, each)}
+        return {each for each in devices if each in ours and not self.is_protected(force, today, each)}
 
     def mode(self, pool: str) -> Mode | None:
         beginning = self.office.beginning
@@ -42,19 +42,19 @@ class Wanted:
     def is_protected(self, force: Force, today: date, device: str) -> bool:
         imei = device.partition("/")[0]
         by_imei = {self.office.fleet.imeis[each]: until for each, until in force.edit.protected.items()}
-        return imei in by_imei and self._lasts(by_imei[imei], today)
+        return imei in by_imei and self.lasts(by_imei[imei], today)
+
+    def named(self, pool: str, force: Force) -> set[str]:
+        """Every device that an inventory names for a pool, on whatever day."""
+        wishes = force.edit.fota if pool == FOTA else force.edit.sim
+        return {self.name(pool, wish.device) for wish in wishes}
 
     def name(self, pool: str, device: int) -> str:
         return self.office.fleet.imeis[device] if pool == FOTA else str(self.office.fleet.sims[device])
 
-    def _lasts(self, until: int | None, today: date) -> bool:
+    def lasts(self, until: int | None, today: date) -> bool:
         day = self.office.day(until)
         return day is None or today < day
-
-    def _managed(self, pool: str) -> set[str]:
-        """Devices that an inventory has named which the ledger has applied."""
-        query, licenses = "SELECT device FROM managed WHERE licenses = ?", self.office.settings.pools[pool].licenses
-        return {device for (device,) in self.office.look(query, licenses)}
 
 
 def _in_order(wishes: Sequence[Wish]) -> Iterator[Wish]:
