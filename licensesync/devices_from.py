@@ -6,7 +6,7 @@ import csv
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import islice
+from itertools import chain, islice, repeat
 from operator import itemgetter
 from typing import Final
 
@@ -121,7 +121,8 @@ class _Table:
         self._has_header = True
         problems = len(self._problems)
         seen: set[str] = set()
-        for field, column, where in zip(fields, self._columns, _starts(record), strict=False):
+        places = chain(_starts(record), repeat(len(record)))  # a lone quote hides where the rest of them begin
+        for field, column, where in zip(fields, self._columns, places, strict=False):
             if column not in COLUMNS:
                 hint = partial(_header_hint, column)
                 self._report(number, where, f"unknown column {shown(field)}", hint)

@@ -122,6 +122,8 @@ def read_file(
         if not (path.is_dir() or stat.S_ISREG(path.stat().st_mode)):
             raise Unreadable(name, "this is not a regular file", "name a file")
         with open(path, "rb", opener=_without_waiting) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # it was another one before it was opened
+                raise Unreadable(name, "this is not a regular file", "name a file")
             if judge:
                 judge(_whereabouts(file.fileno(), path))
             written = file.read(largest + 1)

@@ -6,6 +6,7 @@ beside it, which takes its place if the remote has answered.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -159,7 +160,12 @@ class Mirror:
     def _alone(self) -> Iterator[None]:
         """No other process fetches meanwhile. Raises ProvenanceError if one does for too long."""
         path = self._folder.with_name(f"{self._folder.name}.lock")
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, OWNER_ONLY)
+        try:
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, OWNER_ONLY)
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            raise ProvenanceError(f"the mirror's lock {path} is a link; see who made it, and remove it") from error
         try:
             self._wait_for(file)
             yield

@@ -74,6 +74,15 @@ def test_each_column_of_a_header_that_is_no_use_is_told_at_its_place() -> None:
     )
 
 
+def test_every_column_of_a_header_with_a_lone_quote_is_told() -> None:
+    _, problems, _ = rows('imei,x"y,foo\n1')
+
+    assert [problem.partition(";")[0] for problem in problems] == [
+        "list.csv:1:6: unknown column 'x\"y'",
+        "list.csv:1:13: unknown column 'foo'",
+    ]
+
+
 @pytest.mark.parametrize("odd", ["12", f"{1:015},x", f"{1:015},,,", '"', "# a comment", "", f"{7:015}\r\r"])
 def test_an_odd_line_among_many_alike_is_read_as_ever(odd: str) -> None:
     devices = [{"imei": f"{number:015}", "iccid": f"{number:019}"} for number in range(2, 3 * AT_ONCE)]

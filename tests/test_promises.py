@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 from promise_desks import SKU, PromiseDesk, promise_desk, sim_of, sims
+from sqlalchemy import event
 
 from licensesync.callbacks.desk import Reception
 from licensesync.callbacks.listener import Rejected
-from licensesync.ledger import database, holders
+from licensesync.ledger import database, holders, promises
 from licensesync.model import HeldReason, Limits, Mode, OutcomeKind, Plan, Reading, Unread, Verb
 
 A, B, C = sims(0, 3)
@@ -493,3 +496,23 @@ async def test_in_mode_add_only_nothing_is_removed_not_even_what_is_in_doubt() -
         assert isinstance(planned, Plan)
         assert planned.actions == ()
         assert [each.reason for each in planned.held] == [HeldReason.MODE]
+
+
+def test_what_is_asked_every_second_looks_at_open_actions_only(tmp_path: Path) -> None:
+    """A ledger keeps every promise of a year: to go through them each second would take longer and longer."""
+    statements: list[tuple[str, Any]] = []
+
+    def note(_c: object, _cursor: object, statement: str, values: Any, _context: object, _many: object) -> None:
+        statements.append((statement, values))
+
+    database.prove(tmp_path / "ledger.db")
+    with database.changed(tmp_path / "ledger.db") as ledger:
+        event.listen(ledger, "before_cursor_execute", note)
+        promises.is_something_over(ledger, datetime.now(UTC), datetime.now(UTC))
+        promises.count_open(ledger, {"sim-secure 0642233522-00001 SIMSec-IoT"})
+        event.remove(ledger, "before_cursor_execute", note)
+        for statement, values in statements:
+            steps = [row[3] for row in ledger.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)]
+            assert any("outcomes_unsettled" in step for step in steps), steps
+            assert not any("outcomes_by_request" in step for step in steps), steps
+    assert len(statements) == 2

@@ -260,6 +260,14 @@ def test_many_fetches_do_not_let_the_mirror_grow_for_ever(
     assert [texts(mirror)["fleet/a.yaml"] for mirror in mirrors] == [str(number) for number in range(22)]
 
 
+def test_a_link_in_place_of_the_lock_is_not_followed(source: GitSource, folder: Path, tmp_path: Path) -> None:
+    folder.with_name(f"{folder.name}.lock").symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(ProvenanceError, match=r"is a link; see who made it, and remove it"):
+        fetched(source, folder)
+    assert not (tmp_path / "elsewhere").exists()
+
+
 def test_one_process_at_a_time_fetches(remote: Remote, source: GitSource, folder: Path) -> None:
     remote.push("one")
     mirrors = [Mirror(source, folder) for _ in range(4)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, and_, bindparam, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, and_, bindparam, delete, exists, func, insert, or_, select, text, update
 
 from licensesync.ledger import earlier, settling
 from licensesync.ledger.earlier import Earlier
@@ -89,7 +89,7 @@ def count_open(connection: Connection, licenses: Collection[str]) -> int:
         .select_from(outcomes)
         .join(pool_runs, outcomes.c.pool_run_id == pool_runs.c.id)
         .where(pool_runs.c.licenses.in_(licenses), earlier.IN_INDEX)
-        .where(outcomes.c.request.is_not(None), outcomes.c.outcome == OutcomeKind.PENDING)
+        .where(_IS_PROMISED)
     )
     return connection.execute(query).scalar_one()
 
@@ -165,11 +165,12 @@ def forget_strays(connection: Connection, before: datetime) -> int:
     return connection.execute(delete(stray_callbacks).where(stray_callbacks.c.received_at < before)).rowcount
 
 
-_IS_OVERDUE = and_(outcomes.c.outcome == OutcomeKind.PENDING, outcomes.c.request.is_not(None))
+_IS_PROMISED = and_(outcomes.c.outcome == OutcomeKind.PENDING, text("+outcomes.request IS NOT NULL"))
+"""The plus keeps SQLite from the index of requests, in which every promise stands that was ever made."""
 _SOMETHING_IS_OVER = select(
     or_(
         exists().where(stray_callbacks.c.received_at < bindparam("strays_before", type_=Moment)),
-        exists().where(earlier.IN_INDEX, _IS_OVERDUE, outcomes.c.retry_at <= bindparam("now", type_=Moment)),
+        exists().where(earlier.IN_INDEX, _IS_PROMISED, outcomes.c.retry_at <= bindparam("now", type_=Moment)),
     )
 )
 """It is asked every second."""
@@ -215,7 +216,7 @@ def _promises() -> Select[Any]:
 
 
 def _overdue(now: datetime) -> Select[Any]:
-    return _promises().where(earlier.IN_INDEX, _IS_OVERDUE, outcomes.c.retry_at <= now)
+    return _promises().where(earlier.IN_INDEX, _IS_PROMISED, outcomes.c.retry_at <= now)
 
 
 def _promise(row: Row[Any], pools: Mapping[str, Pool]) -> Promise:

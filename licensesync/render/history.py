@@ -187,7 +187,12 @@ def _row(record: OutcomeRecord) -> dict[str, object]:
 def _cells(record: OutcomeRecord) -> list[str]:
     """A record's texts: none of them breaks the line, steers a terminal, or is a formula to a spreadsheet."""
     row = {**_row(record), "at": f"{fields.time(record.at):%Y-%m-%dT%H:%M:%SZ}"}
-    return [_FORMULA.sub(r"\1'", clean(_text(cell))) for cell in row.values()]
+    return [_harmless(clean(_text(cell))) for cell in row.values()]
+
+
+def _harmless(cell: str) -> str:
+    """The same, unless a spreadsheet would calculate with it. Most cells need no second look."""
+    return _FORMULA.sub(r"\1'", cell) if cell[:1] in _SUSPECT or ";" in cell else cell
 
 
 def _text(cell: object) -> str:
@@ -201,6 +206,7 @@ def _csv(rows: Iterable[Sequence[str]]) -> bytes:
 
 
 _IN_ORDER = attrgetter(*NAMES)
+_SUSPECT = frozenset(" =+-@＝＋－＠")
 _FORMULA = re.compile(r"((?:^|;) *)(?=[=+\-@＝＋－＠])")
 """Where a spreadsheet would begin to calculate: in some countries a semicolon begins another cell.
 
