@@ -17,7 +17,7 @@ from worlds.story import Step
 TESTS = Path(__file__).parent
 AT_ONCE = 500
 SOON = 400
-"""Seeds after which one of the faults that every test run looks for is found; it takes some dozen."""
+"""Seeds after which the fault that every run of the tests looks for is found; it takes some dozen."""
 
 
 async def _campaign(*arguments: str, package: Path = TESTS.parent) -> Ended:
@@ -25,6 +25,7 @@ async def _campaign(*arguments: str, package: Path = TESTS.parent) -> Ended:
     program = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "worlds.campaign", "--jobs", "1", *arguments),
         env=environ,
+        cwd=package,  # which is where `python -m` looks first
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -32,7 +33,7 @@ async def _campaign(*arguments: str, package: Path = TESTS.parent) -> Ended:
     return Ended(program.returncode or 0, out.decode(), err.decode())
 
 
-@pytest.mark.parametrize("first", some_of(range(0, 100_000, AT_ONCE), 4))
+@pytest.mark.parametrize("first", some_of(range(0, 100_000, AT_ONCE), 2))
 async def test_no_law_is_broken_in_any_world(first: int) -> None:
     ended = await _campaign("--seeds", f"{first}:{first + AT_ONCE}", "--figures")
     print(ended.out)

@@ -11,7 +11,7 @@ from worlds.story import Edit, Event, Fortune, Run, Story
 
 T = TypeVar("T")
 
-MOST_TRIES: Final = 200
+MOST_TRIES: Final = 100
 
 
 def shrunk(story: Story) -> Played:
