@@ -16,8 +16,8 @@ from worlds.story import Step
 
 TESTS = Path(__file__).parent
 AT_ONCE = 500
-SOON = 400
-"""Seeds after which the fault that every run of the tests looks for is found; it takes some dozen."""
+SOON = 3000
+"""Seeds after which each of the faults is found."""
 
 
 async def _campaign(*arguments: str, package: Path = TESTS.parent) -> Ended:
@@ -33,7 +33,7 @@ async def _campaign(*arguments: str, package: Path = TESTS.parent) -> Ended:
     return Ended(program.returncode or 0, out.decode(), err.decode())
 
 
-@pytest.mark.parametrize("first", some_of(range(0, 100_000, AT_ONCE), 2))
+@pytest.mark.parametrize("first", some_of(range(0, 100_000, AT_ONCE), 1))
 async def test_no_law_is_broken_in_any_world(first: int) -> None:
     ended = await _campaign("--seeds", f"{first}:{first + AT_ONCE}", "--figures")
     print(ended.out)
@@ -43,7 +43,7 @@ async def test_no_law_is_broken_in_any_world(first: int) -> None:
     assert {f"{TROUBLE}{step}" for step in Step} <= happened
 
 
-@pytest.mark.parametrize("mutant", some_of(MUTANTS, 1), ids=lambda mutant: mutant.name.replace(" ", "-"))
+@pytest.mark.parametrize("mutant", some_of(MUTANTS, 0), ids=lambda mutant: mutant.name.replace(" ", "-"))
 async def test_a_fault_of_the_program_is_found_with_its_shortest_story(mutant: Mutant) -> None:
     """Each of the faults was made on purpose: one that nobody finds shows what no law looks at."""
     with mutated(mutant) as package:
