@@ -12,8 +12,9 @@ import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from typing import Any, Final, TypeVar, cast
 
 import msgspec
@@ -317,9 +318,12 @@ def _done(work: Coroutine[Any, Any, T]) -> T:
     raise AssertionError("it waits")
 
 
-_FOLDERS: dict[int, Path] = {}
-
-
 def folder() -> Path:
     """A folder of this process."""
-    return _FOLDERS.setdefault(os.getpid(), Path(mkdtemp(prefix="licensesync-fuzz-")))
+    return Path(_folder_of(os.getpid()).name)
+
+
+@cache
+def _folder_of(process: int) -> TemporaryDirectory[str]:
+    """It goes with the process."""
+    return TemporaryDirectory(prefix=f"licensesync-fuzz-{process}-")

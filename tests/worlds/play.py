@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import logging
 import random
 import shutil
@@ -13,6 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
+from multiprocessing import util
 from pathlib import Path
 from typing import Final
 
@@ -330,7 +330,7 @@ def _lines(report: Report) -> list[str]:
 def _memory() -> Path:
     """A folder of this process, which goes with it; in memory, where the machine has such a one."""
     folder = tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None)
-    atexit.register(folder.cleanup)
+    util.Finalize(None, folder.cleanup, exitpriority=0)  # a worker process ends without what `atexit` knows
     return Path(folder.name)
 
 
