@@ -180,7 +180,10 @@ def _events(chance: Chance, beginning: Beginning) -> Iterator[Event]:
             edit = _edited(chance, beginning, edit, shrinks=shrinks)
             yield edit
         for _ in range(chance.choice([0, 0, 1, 1, 2])):
-            yield chance.choice(_HAPPENINGS)(chance, beginning)
+            happening = chance.choice(_HAPPENINGS)(chance, beginning)
+            yield happening
+            if happening == Password(known=False):  # as a service does until somebody looks
+                yield from (Run(), Run(apply=True), Restart(), Run())
         yield _run(chance, beginning)
 
 
