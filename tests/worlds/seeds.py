@@ -130,7 +130,13 @@ def drawn(seed: int) -> Story:
     """The story of a seed."""
     chance = Chance(f"world {seed}")
     beginning = _beginning(chance)
-    return Story(seed, beginning, tuple(_events(chance, beginning)))
+    edit, *events = _events(chance, beginning)
+    first = _APPROVED_TOO_LONG_AGO if seed % 20 == 0 else ()
+    return Story(seed, beginning, (edit, *first, *events))
+
+
+_APPROVED_TOO_LONG_AGO: Final = (Run(), Approval(until=1), Wait(2 * DAY), Run())
+"""Where the first run is refused, the second must be too: chance seldom puts these in a row."""
 
 
 def _beginning(chance: Chance) -> Beginning:
