@@ -123,10 +123,17 @@ def _replay(seed: int, *, steps: bool, shortest: bool) -> Played:
     return played
 
 
+def _seeds(text: str) -> range:
+    start, colon, end = text.partition(":")
+    if not (colon and start.isdecimal() and end.isdecimal() and int(start) < int(end)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no range of seeds; write from:to, such as 0:3000")
+    return range(int(start), int(end))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 1 where a law was broken."""
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--seeds", default="0:3000", help="from:to")
+    asked.add_argument("--seeds", default="0:3000", type=_seeds, help="from:to")
     asked.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     asked.add_argument("--figures", action="store_true", help="all that has happened, counted")
     asked.add_argument("--until-broken", action="store_true", help="stop soon after the first failure")
@@ -136,8 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     told = asked.parse_args(arguments)
     if told.replay is not None:
         return bool(_replay(told.replay, steps=told.steps, shortest=told.shortest).law)
-    start, _, end = told.seeds.partition(":")
-    went = campaign(range(int(start), int(end)), told.jobs, until_broken=told.until_broken)
+    went = campaign(told.seeds, told.jobs, until_broken=told.until_broken)
     _tell(went, of_all=told.figures, most=1 if told.until_broken else MOST_TOLD)
     return bool(went.failures)
 
