@@ -65,16 +65,12 @@ def keep_set(connection: Connection, digest: str, removals: Sequence[Action]) ->
 def strike_off(connection: Connection, pool: Pool, settled: Sequence[Outcome]) -> None:
     """Removals that are done are no longer left of any approval."""
     gone = [
-        {"gone": outcome.action.device}
+        {"gone": outcome.action.device, "whose": pool.licenses}
         for outcome in settled
         if outcome.kind is OutcomeKind.DONE and outcome.action.verb is Verb.REMOVE
     ]
-    in_use = select(approvals.c.id).where(approvals.c.licenses == pool.licenses)
-    if gone and connection.execute(in_use.limit(1)).first():
-        of_device = approved_removals.c.device == bindparam("gone")
-        connection.execute(
-            delete(approved_removals).where(of_device, approved_removals.c.approval_id.in_(in_use)), gone
-        )
+    if gone and connection.execute(_IN_USE.limit(1), {"whose": pool.licenses}).first():
+        connection.execute(_STRIKE_OFF, gone)
 
 
 def _left_of(connection: Connection, approval: int) -> frozenset[DeviceId]:
@@ -93,4 +89,8 @@ def _known(connection: Connection, pool: Pool, digest: str, reason: str, until: 
     return connection.execute(query).scalar_one_or_none()
 
 
+_IN_USE = select(approvals.c.id).where(approvals.c.licenses == bindparam("whose"))
+_STRIKE_OFF = delete(approved_removals).where(
+    approved_removals.c.device == bindparam("gone"), approved_removals.c.approval_id.in_(_IN_USE)
+)
 _USED = select(approvals).where(approvals.c.licenses == bindparam("whose")).order_by(approvals.c.id)

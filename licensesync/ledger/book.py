@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, cast
 
-from sqlalchemy import Connection, and_, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_or
 
 from licensesync.columns import in_order
@@ -65,18 +65,17 @@ class Book:
         """The run is known from here on; that this could be kept is the proof that the ledger can be written."""
         with self.transaction():
             begun = self.connection.execute(
-                insert(runs)
-                .values(
-                    run=self.run,
-                    command=command,
-                    started_at=self.now(),
-                    commit=inventory.commit,
-                    dirty=inventory.dirty,
-                    devices=inventory.devices,
-                    digest=inventory.digest,
-                    author=inventory.author,
-                )
-                .returning(runs.c.id)
+                _BEGIN,
+                {
+                    "run": self.run,
+                    "command": command,
+                    "started_at": self.now(),
+                    "commit": inventory.commit,
+                    "dirty": inventory.dirty,
+                    "devices": inventory.devices,
+                    "digest": inventory.digest,
+                    "author": inventory.author,
+                },
             )
             self._run_id = begun.scalar_one()
 
@@ -135,14 +134,14 @@ class Book:
             for pool in report.pools:
                 self._finish_pool(pool)
             self.connection.execute(
-                update(runs)
-                .where(runs.c.id == self._run_id)
-                .values(
-                    finished_at=report.finished_at,
-                    verdict=report.verdict,
-                    exit=int(exit_code),
-                    plan=report.plan.hash,
-                )
+                _FINISH,
+                {
+                    "of_run": self._run_id,
+                    "finished_at": report.finished_at,
+                    "verdict": report.verdict,
+                    "exit": int(exit_code),
+                    "plan": report.plan.hash,
+                },
             )
 
     def abandon(self) -> None:
@@ -167,22 +166,21 @@ class Book:
     def _pool_run(self, planned: Plan | Unread) -> int:
         capacity, rests_on = (planned.capacity, planned.rests_on) if isinstance(planned, Plan) else (None, None)
         begun = self.connection.execute(
-            insert(pool_runs)
-            .values(
-                run_id=self._run_id,
-                pool=planned.pool.name,
-                licenses=planned.pool.licenses,
-                mode=planned.pool.mode,
-                reading=Reading.WHOLE if isinstance(planned, Plan) else planned.reading,
-                read_at=rests_on or self.now(),
-                total=capacity and capacity.total,
-                assigned=capacity and capacity.assigned,
-                free=capacity and capacity.free,
-                waiting=0,
-                counts={},
-                held={},
-            )
-            .returning(pool_runs.c.id)
+            _BEGIN_POOL,
+            {
+                "run_id": self._run_id,
+                "pool": planned.pool.name,
+                "licenses": planned.pool.licenses,
+                "mode": planned.pool.mode,
+                "reading": Reading.WHOLE if isinstance(planned, Plan) else planned.reading,
+                "read_at": rests_on or self.now(),
+                "total": capacity and capacity.total,
+                "assigned": capacity and capacity.assigned,
+                "free": capacity and capacity.free,
+                "waiting": 0,
+                "counts": {},
+                "held": {},
+            },
         )
         pool_run: int = begun.scalar_one()
         if isinstance(planned, Plan) and planned.refusal:
@@ -194,35 +192,31 @@ class Book:
         if planned.pool.name not in self._pool_runs:
             self._pool_runs[planned.pool.name] = self._pool_run(planned)
         self.connection.execute(
-            update(pool_runs)
-            .where(pool_runs.c.id == self._pool_runs[planned.pool.name])
-            .values(
-                verdict=report.verdict,
-                problem=report.problem,
-                counts=report.counts,
-                held=planned.reasons if isinstance(planned, Plan) else {},
-                waiting=planned.number_held(*WAITING) if isinstance(planned, Plan) else 0,
-            )
+            _FINISH_POOL,
+            {
+                "of_pool_run": self._pool_runs[planned.pool.name],
+                "verdict": report.verdict,
+                "problem": report.problem,
+                "counts": report.counts,
+                "held": planned.reasons if isinstance(planned, Plan) else {},
+                "waiting": planned.number_held(*WAITING) if isinstance(planned, Plan) else 0,
+            },
         )
 
     def _manage(self, pool: Pool, named: AbstractSet[DeviceId], inventory: InventoryInfo) -> None:
         """Devices that were ever named stay managed; an inventory that was applied before names nobody new."""
         digest = f"{pool.name} {inventory.digest}"
-        before = select(applied.c.digest).where(applied.c.licenses == pool.licenses)
-        if self.connection.execute(before).scalar_one_or_none() == digest:
+        if self.connection.execute(_APPLIED, {"whose": pool.licenses}).scalar_one_or_none() == digest:
             return
         for part in in_order(cast(AbstractSet[str], named)):
             for start in range(0, len(part), AT_ONCE):
                 self._keep_new(pool, part[start : start + AT_ONCE])
-        values = {"licenses": pool.licenses, "digest": digest}
-        self.connection.execute(
-            insert_or(applied).values(values).on_conflict_do_update(index_elements=["licenses"], set_=values)
-        )
+        self.connection.execute(_APPLY, {"licenses": pool.licenses, "digest": digest})
 
     def _keep_new(self, pool: Pool, named: Sequence[str]) -> None:
         """Those of some devices, in their order, that are not managed yet: the quickest way is that of the index."""
-        between = and_(managed.c.licenses == pool.licenses, managed.c.device.between(named[0], named[-1]))
-        known = set(self.connection.execute(select(managed.c.device).where(between)).scalars().all())
+        between = {"whose": pool.licenses, "first": named[0], "last": named[-1]}
+        known = set(self.connection.execute(_MANAGED, between).scalars().all())
         if new := [(pool.licenses, device) for device in named if device not in known]:
             self.connection.exec_driver_sql("INSERT INTO managed (licenses, device) VALUES (?, ?)", new)
 
@@ -238,6 +232,20 @@ class Book:
                 next_step=refusal.next_step,
             )
         )
+
+
+_BEGIN = insert(runs).returning(runs.c.id)
+_FINISH = update(runs).where(runs.c.id == bindparam("of_run"))
+_BEGIN_POOL = insert(pool_runs).returning(pool_runs.c.id)
+_FINISH_POOL = update(pool_runs).where(pool_runs.c.id == bindparam("of_pool_run"))
+_APPLIED = select(applied.c.digest).where(applied.c.licenses == bindparam("whose"))
+_NEWLY_APPLIED = insert_or(applied)
+_APPLY = _NEWLY_APPLIED.on_conflict_do_update(
+    index_elements=["licenses"], set_={"digest": _NEWLY_APPLIED.excluded.digest}
+)
+_MANAGED = select(managed.c.device).where(
+    managed.c.licenses == bindparam("whose"), managed.c.device.between(bindparam("first"), bindparam("last"))
+)
 
 
 def _unmarked(_: DeviceId) -> None:

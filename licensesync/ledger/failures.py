@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, 
 from sqlalchemy.dialects.sqlite import insert as insert_or
 
 from licensesync import quarantine
-from licensesync.ledger.schema import hard_failures
+from licensesync.ledger.schema import Moment, hard_failures
 from licensesync.model import DeviceId, Outcome, OutcomeKind, OutcomeReason, Pool, Verb, iccid_of, imei_of
 from licensesync.quarantine import HardFailures
 
@@ -33,11 +33,7 @@ class SetAside:
 
 def set_aside(connection: Connection, now: datetime, *where: ColumnElement[bool]) -> list[SetAside]:
     """The devices that are in quarantine at a time, in the order of their ends."""
-    rows = connection.execute(
-        select(hard_failures)
-        .where(hard_failures.c.until > now, *where)
-        .order_by(hard_failures.c.until, hard_failures.c.licenses, hard_failures.c.device)
-    )
+    rows = connection.execute(_SET_ASIDE.where(*where) if where else _SET_ASIDE, {"now": now})
     return [
         SetAside(row.licenses, DeviceId(row.device), _failures(row), row.service, row.group, row.place) for row in rows
     ]
@@ -60,7 +56,7 @@ def release(connection: Connection, imeis: Collection[str], now: datetime) -> li
 
 def forgive(connection: Connection, pool: Pool, settled: Sequence[Outcome]) -> None:
     """Success ends a row of failures."""
-    if not _has_failures(connection, pool):
+    if not (settled and _has_failures(connection, pool)):
         return
     whose = pool.licenses
     done = [{"whose": whose, "who": each.action.device} for each in settled if each.kind is OutcomeKind.DONE]
@@ -90,6 +86,11 @@ def remember(connection: Connection, pool: Pool, settled: Sequence[Outcome], mar
             )
 
 
+_SET_ASIDE = (
+    select(hard_failures)
+    .where(hard_failures.c.until > bindparam("now", type_=Moment))
+    .order_by(hard_failures.c.until, hard_failures.c.licenses, hard_failures.c.device)
+)
 _ANY_OF_POOL = select(exists().where(hard_failures.c.licenses == bindparam("whose")))
 _OF_DEVICE = and_(hard_failures.c.licenses == bindparam("whose"), hard_failures.c.device == bindparam("who"))
 

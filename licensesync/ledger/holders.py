@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, delete, func, select
+from sqlalchemy import Connection, Row, Select, and_, bindparam, delete, func, select
 from sqlalchemy.dialects.sqlite import insert
 
 from licensesync.ledger import database, earlier
@@ -44,10 +44,10 @@ def remembered(connection: Connection, pool: Pool, listed: Collection[DeviceId] 
 
     With `listed`, what it would be if these were made the holders.
     """
-    found = select(func.count()).where(found_holders.c.licenses == pool.licenses, found_holders.c.others == pool.others)
-    turned_out = connection.execute(found).scalar_one() if listed is None else 0
+    counted = {"whose": pool.licenses, "of_others": pool.others}
+    turned_out = connection.execute(_FOUND, counted).scalar_one() if pool.others and listed is None else 0
     holding = _of(connection, pool) if listed is None else frozenset(listed)
-    asked = connection.execute(_open_actions(pool).order_by(outcomes.c.at))
+    asked = connection.execute(_OPEN_ACTIONS, {"whose": pool.licenses})
     known_as = ((pool.product.identify(Imei(row.device), row.iccid), row) for row in asked)
     return Remembered(
         holders=holding,
@@ -63,9 +63,9 @@ def _decides(action: Row[Any], *, holds: bool) -> bool:
 
 def since(path: Path, pool: Pool) -> dict[DeviceId, datetime]:
     """Since when devices hold licenses of a pool, where that is recorded. Raises LedgerError."""
-    query = select(holders).where(holders.c.licenses == pool.licenses, holders.c.since.is_not(None))
     with database.read(path) as connection:
-        return {row.device: row.since for row in connection.execute(query)} if connection else {}
+        rows = connection.execute(_SINCE, {"whose": pool.licenses}) if connection else ()
+        return {row.device: row.since for row in rows}
 
 
 def replace_all(connection: Connection, pool: Pool, devices: Collection[DeviceId]) -> tuple[int, int]:
@@ -126,52 +126,61 @@ def _shown_by(outcome: Outcome, before: Sequence[Earlier]) -> list[Earlier]:
 
 
 def _of(connection: Connection, pool: Pool) -> frozenset[DeviceId]:
-    query = select(holders.c.device).where(holders.c.licenses == pool.licenses)
-    return frozenset(connection.execute(query).scalars())
+    return frozenset(connection.execute(_HOLDERS, {"whose": pool.licenses}).scalars())
 
 
 def _holds(connection: Connection, pool: Pool, device: DeviceId) -> bool:
-    query = select(holders.c.device).where(holders.c.licenses == pool.licenses, holders.c.device == device)
-    return connection.execute(query).first() is not None
+    return connection.execute(_HOLDER, {"whose": pool.licenses, "who": device}).first() is not None
 
 
 def _add(connection: Connection, pool: Pool, since: Mapping[DeviceId, datetime | None]) -> None:
     if since:
         rows = [{"licenses": pool.licenses, "device": device, "since": at} for device, at in sorted(since.items())]
-        connection.execute(insert(holders).on_conflict_do_nothing(), rows)
+        connection.execute(_ADD, rows)
 
 
 def _drop(connection: Connection, pool: Pool, devices: Collection[DeviceId]) -> None:
     if devices:
-        gone = holders.c.licenses == pool.licenses, holders.c.device == bindparam("gone")
-        connection.execute(delete(holders).where(*gone), [{"gone": device} for device in devices])
-
-
-def _open_actions(pool: Pool) -> Select[Any]:
-    return (
-        select(outcomes.c.device, outcomes.c.iccid, outcomes.c.verb, outcomes.c.reason, outcomes.c.at)
-        .join(pool_runs, outcomes.c.pool_run_id == pool_runs.c.id)
-        .where(pool_runs.c.licenses == pool.licenses, earlier.IN_INDEX, earlier.IS_OPEN)
-    )
+        connection.execute(_DROP, [{"whose": pool.licenses, "who": device} for device in devices])
 
 
 def _left_open(
     connection: Connection, pool: Pool, pool_run: int, devices: Sequence[DeviceId]
 ) -> Mapping[DeviceId, list[Earlier]]:
     """The actions for these devices that were sent before, and whose end is not known."""
-    rows = connection.execute(
-        select(outcomes, runs.c.run)
-        .join(pool_runs, outcomes.c.pool_run_id == pool_runs.c.id)
-        .join(runs, pool_runs.c.run_id == runs.c.id)
-        .where(
-            outcomes.c.device.in_([imei_of(device) for device in devices]),
-            earlier.IS_OPEN,
-            outcomes.c.pool_run_id < pool_run,
-            pool_runs.c.licenses == pool.licenses,
-        )
-    )
+    before = {"imeis": [imei_of(device) for device in devices], "of_run": pool_run, "whose": pool.licenses}
+    rows = connection.execute(_LEFT_OPEN, before)
     left: defaultdict[DeviceId, list[Earlier]] = defaultdict(list)
     for row in rows:
         each = earlier.of_row(row, pool)
         left[each.device].append(each)
     return left
+
+
+_OF_POOL = holders.c.licenses == bindparam("whose")
+_OF_DEVICE = and_(_OF_POOL, holders.c.device == bindparam("who"))
+_HOLDERS = select(holders.c.device).where(_OF_POOL)
+_HOLDER = _HOLDERS.where(_OF_DEVICE)
+_SINCE = select(holders).where(_OF_POOL, holders.c.since.is_not(None))
+_ADD = insert(holders).on_conflict_do_nothing()
+_DROP = delete(holders).where(_OF_DEVICE)
+_FOUND = select(func.count()).where(
+    found_holders.c.licenses == bindparam("whose"), found_holders.c.others == bindparam("of_others")
+)
+_OPEN_ACTIONS: Select[Any] = (
+    select(outcomes.c.device, outcomes.c.iccid, outcomes.c.verb, outcomes.c.reason, outcomes.c.at)
+    .join(pool_runs, outcomes.c.pool_run_id == pool_runs.c.id)
+    .where(pool_runs.c.licenses == bindparam("whose"), earlier.IN_INDEX, earlier.IS_OPEN)
+    .order_by(outcomes.c.at)
+)
+_LEFT_OPEN = (
+    select(outcomes, runs.c.run)
+    .join(pool_runs, outcomes.c.pool_run_id == pool_runs.c.id)
+    .join(runs, pool_runs.c.run_id == runs.c.id)
+    .where(
+        outcomes.c.device.in_(bindparam("imeis", expanding=True)),
+        earlier.IS_OPEN,
+        outcomes.c.pool_run_id < bindparam("of_run"),
+        pool_runs.c.licenses == bindparam("whose"),
+    )
+)

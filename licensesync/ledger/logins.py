@@ -34,7 +34,7 @@ class RejectedLogins:
     def forbidden_since(self, login: str) -> datetime | None:
         """When the login was rejected for the second time in a row, or None if it may be tried. Raises LedgerError."""
         with database.read(self._path) as connection:
-            if connection is None or connection.execute(select(rejected_logins).limit(1)).first() is None:
+            if connection is None or connection.execute(_ANY).first() is None:
                 return None
             of_login = rejected_logins.c.fingerprint == self._fingerprint(connection, login)
             row = connection.execute(select(rejected_logins).where(of_login)).one_or_none()
@@ -67,6 +67,10 @@ class RejectedLogins:
             connection.execute(delete(rejected_logins).where(of_login))
 
     def _fingerprint(self, connection: Connection, login: str) -> str:
-        key = connection.execute(select(keys.c.value).where(keys.c.name == "fingerprint")).scalar_one()
+        key = connection.execute(_KEY).scalar_one()
         secret = f"{login}\n{self._secrets[login]}".encode()
         return hashlib.scrypt(secret, salt=key, **_SLOW).hex()
+
+
+_ANY = select(rejected_logins).limit(1)
+_KEY = select(keys.c.value).where(keys.c.name == "fingerprint")

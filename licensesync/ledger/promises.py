@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, and_, bindparam, delete, exists, func, insert, or_, select, text, update
+from sqlalchemy import Connection, Row, and_, bindparam, delete, exists, func, insert, or_, select, text, update
 
 from licensesync.ledger import earlier, settling
 from licensesync.ledger.earlier import Earlier
@@ -65,33 +65,26 @@ def of_requests(
     the settings by licenses.
     """
     requests = {request for request, _, _ in asked}
-    known = select(outcomes.c.request).where(outcomes.c.request.in_(requests)).distinct()
-    found: dict[str, list[Promise]] = {request: [] for request in connection.execute(known).scalars()}
-    of_devices = or_(
-        outcomes.c.device.in_({imei for _, imei, _ in asked if imei}),
-        outcomes.c.iccid.in_({iccid for _, _, iccid in asked if iccid}),
-    )
-    for row in connection.execute(_promises().where(outcomes.c.request.in_(requests), of_devices)):
+    of_requests: dict[str, object] = {"requests": list(requests)}
+    found: dict[str, list[Promise]] = {request: [] for request in connection.execute(_KNOWN, of_requests).scalars()}
+    of_devices = {
+        "imeis": list({imei for _, imei, _ in asked if imei}),
+        "iccids": list({iccid for _, _, iccid in asked if iccid}),
+    }
+    for row in connection.execute(_OF_REQUESTS, of_requests | of_devices) if found else ():
         found[row.request].append(_promise(row, pools))
     return found
 
 
 def of_run(connection: Connection, run: str, pools: Mapping[str, Pool]) -> list[Promise]:
     """The promises that were made to a run."""
-    rows = connection.execute(_promises().where(runs.c.run == run, outcomes.c.request.is_not(None)))
+    rows = connection.execute(_OF_RUN, {"whose": run})
     return [_promise(row, pools) for row in rows]
 
 
 def count_open(connection: Connection, licenses: Collection[str]) -> int:
     """How many promises of these pools may still be kept in time."""
-    query = (
-        select(func.count())
-        .select_from(outcomes)
-        .join(pool_runs, outcomes.c.pool_run_id == pool_runs.c.id)
-        .where(pool_runs.c.licenses.in_(licenses), earlier.IN_INDEX)
-        .where(_IS_PROMISED)
-    )
-    return connection.execute(query).scalar_one()
+    return connection.execute(_COUNT_OPEN, {"of_pools": list(licenses)}).scalar_one()
 
 
 def settle(connection: Connection, settled: Sequence[Promise]) -> list[tuple[Promise, Earlier]]:
@@ -114,15 +107,10 @@ def settle(connection: Connection, settled: Sequence[Promise]) -> list[tuple[Pro
 
 def expire(connection: Connection, pools: Mapping[str, Pool], now: datetime) -> list[Promise]:
     """What was not told in time is not known from here on; those that are."""
-    overdue = [_promise(row, pools) for row in connection.execute(_overdue(now))]
+    overdue = [_promise(row, pools) for row in connection.execute(_OVERDUE, {"now": now})]
     expired = [replace(promise, outcome=earlier.overdue(promise.outcome)) for promise in overdue]
     if expired:
-        connection.execute(
-            update(outcomes)
-            .where(outcomes.c.id == bindparam("row"))
-            .values(outcome=OutcomeKind.UNKNOWN, reason=OutcomeReason.NO_CALLBACK, retry_at=None),
-            [{"row": each.row} for each in expired],
-        )
+        connection.execute(_EXPIRE, [{"row": each.row} for each in expired])
     return expired
 
 
@@ -137,14 +125,12 @@ def keep_strays(connection: Connection, strays: Iterable[tuple[str, str]], now: 
 
 def has_strays(connection: Connection) -> bool:
     """Whether there are callbacks whose request is not known."""
-    return connection.execute(select(stray_callbacks.c.id).limit(1)).first() is not None
+    return connection.execute(_ANY_STRAY).first() is not None
 
 
 def claimable(connection: Connection) -> list[Stray]:
     """The callbacks whose request was not known when they came and is now, in the order in which they came."""
-    known = exists().where(outcomes.c.request == stray_callbacks.c.request, outcomes.c.request.is_not(None))
-    rows = connection.execute(select(stray_callbacks).where(known).order_by(stray_callbacks.c.id))
-    return [Stray(row.id, row.request, row.told) for row in rows]
+    return [Stray(row.id, row.request, row.told) for row in connection.execute(_CLAIMABLE)]
 
 
 def drop_strays(connection: Connection, claimed: Collection[Stray]) -> None:
@@ -162,19 +148,54 @@ def is_something_over(connection: Connection, now: datetime, strays_before: date
 
 def forget_strays(connection: Connection, before: datetime) -> int:
     """No request has claimed these for so long that none will; how many there were."""
-    return connection.execute(delete(stray_callbacks).where(stray_callbacks.c.received_at < before)).rowcount
+    return connection.execute(_FORGET_STRAYS, {"before": before}).rowcount
 
 
 _IS_PROMISED = and_(outcomes.c.outcome == OutcomeKind.PENDING, text("+outcomes.request IS NOT NULL"))
 """The plus keeps SQLite from the index of requests, in which every promise stands that was ever made."""
+_IS_OVERDUE = and_(earlier.IN_INDEX, _IS_PROMISED, outcomes.c.retry_at <= bindparam("now", type_=Moment))
 _SOMETHING_IS_OVER = select(
     or_(
         exists().where(stray_callbacks.c.received_at < bindparam("strays_before", type_=Moment)),
-        exists().where(earlier.IN_INDEX, _IS_PROMISED, outcomes.c.retry_at <= bindparam("now", type_=Moment)),
+        exists().where(_IS_OVERDUE),
     )
 )
 """It is asked every second."""
 
+_PROMISES = (
+    select(outcomes, runs.c.run, pool_runs.c.pool, pool_runs.c.licenses, pool_runs.c.mode)
+    .join(pool_runs, outcomes.c.pool_run_id == pool_runs.c.id)
+    .join(runs, pool_runs.c.run_id == runs.c.id)
+)
+_OVERDUE = _PROMISES.where(_IS_OVERDUE)
+_EXPIRE = (
+    update(outcomes)
+    .where(outcomes.c.id == bindparam("row"))
+    .values(outcome=OutcomeKind.UNKNOWN, reason=OutcomeReason.NO_CALLBACK, retry_at=None)
+)
+_OF_RUN = _PROMISES.where(runs.c.run == bindparam("whose"), outcomes.c.request.is_not(None))
+_IN_REQUESTS = outcomes.c.request.in_(bindparam("requests", expanding=True))
+_KNOWN = select(outcomes.c.request).where(_IN_REQUESTS).distinct()
+_OF_REQUESTS = _PROMISES.where(
+    _IN_REQUESTS,
+    or_(
+        outcomes.c.device.in_(bindparam("imeis", expanding=True)),
+        outcomes.c.iccid.in_(bindparam("iccids", expanding=True)),
+    ),
+)
+_COUNT_OPEN = (
+    select(func.count())
+    .select_from(outcomes)
+    .join(pool_runs, outcomes.c.pool_run_id == pool_runs.c.id)
+    .where(pool_runs.c.licenses.in_(bindparam("of_pools", expanding=True)), earlier.IN_INDEX, _IS_PROMISED)
+)
+_ANY_STRAY = select(stray_callbacks.c.id).limit(1)
+_CLAIMABLE = (
+    select(stray_callbacks)
+    .where(exists().where(outcomes.c.request == stray_callbacks.c.request, outcomes.c.request.is_not(None)))
+    .order_by(stray_callbacks.c.id)
+)
+_FORGET_STRAYS = delete(stray_callbacks).where(stray_callbacks.c.received_at < bindparam("before", type_=Moment))
 _SETTLE = (
     update(outcomes)
     .where(outcomes.c.id == bindparam("row"))
@@ -205,18 +226,6 @@ def _by_pool_run(promises: Iterable[Promise]) -> Mapping[int, list[Promise]]:
     for promise in promises:
         grouped[promise.pool_run].append(promise)
     return dict(sorted(grouped.items()))
-
-
-def _promises() -> Select[Any]:
-    return (
-        select(outcomes, runs.c.run, pool_runs.c.pool, pool_runs.c.licenses, pool_runs.c.mode)
-        .join(pool_runs, outcomes.c.pool_run_id == pool_runs.c.id)
-        .join(runs, pool_runs.c.run_id == runs.c.id)
-    )
-
-
-def _overdue(now: datetime) -> Select[Any]:
-    return _promises().where(earlier.IN_INDEX, _IS_PROMISED, outcomes.c.retry_at <= now)
 
 
 def _promise(row: Row[Any], pools: Mapping[str, Pool]) -> Promise:

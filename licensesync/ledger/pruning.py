@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Connection, and_, delete, or_, select, union_all
+from sqlalchemy import Connection, and_, bindparam, delete, or_, select, union_all
 
 from licensesync.ledger.earlier import IN_INDEX
 from licensesync.ledger.memory import DAY
 from licensesync.ledger.schema import (
+    Moment,
     approvals,
     approved_removals,
     outcomes,
@@ -26,7 +27,7 @@ def prune(connection: Connection, cutoff: datetime, now: datetime) -> None:
     What bears on plans stays: what is managed, the quarantine, approvals that have no end, and runs with an outcome of
     the past day, by which removals are counted, or one that the service still goes on with.
     """
-    if connection.execute(select(runs.c.id).where(runs.c.started_at < cutoff).limit(1)).first() is None:
+    if connection.execute(_OLD, {"cutoff": cutoff}).first() is None:
         return  # as after most runs; an approval that is over was used by a run that is older
     needed = select(approvals.c.run_id)
     of_outcomes = select(outcomes.c.pool_run_id)
@@ -46,3 +47,6 @@ def prune(connection: Connection, cutoff: datetime, now: datetime) -> None:
     connection.execute(delete(runs).where(runs.c.id.in_(old), runs.c.id.not_in(needed)))
     in_use = select(refusals.c.digest).union(select(approvals.c.digest))
     connection.execute(delete(removal_sets).where(removal_sets.c.digest.not_in(in_use)))
+
+
+_OLD = select(runs.c.id).where(runs.c.started_at < bindparam("cutoff", type_=Moment)).limit(1)
