@@ -58,6 +58,9 @@ class _Loop(Loop):
             done.set_exception(error)
         return done
 
+    def _write_to_self(self) -> None:
+        """Nobody is to be woken."""
+
 
 def lived(life: Callable[[Clock], Coroutine[Any, Any, T]]) -> T:
     """What becomes of a life in which all waiting takes no time."""

@@ -89,17 +89,19 @@ class ThingSpace:
         """Where callbacks go, if anybody hears them."""
         self._beginning = beginning
         self._service = Service(World({ACCOUNT: self.account}), self.quirks, self.chance, None, clock.now)
+        self._work = asyncio.Event()
+        self._kindness = self.quirks.in_force() | {
+            "page-size": str(beginning.page_size),
+            "callback-retry-after": "1",
+        }
         self.become(Fortune())
 
     def become(self, fortune: Fortune) -> None:
         """Kind but for this."""
-        kind = Quirks(self.chance, kind=True).in_force() | {
-            "page-size": str(self._beginning.page_size),
-            "callback-retry-after": "1",
-            "unknown-devices": ",".join(self.fleet.imeis[each] for each in fortune.unknown) or "off",
-        }
-        for name, value in (kind | dict(fortune.quirks)).items():
-            if self.quirks.in_force()[name] != value or name in fortune.quirks:
+        unknown = ",".join(self.fleet.imeis[each] for each in fortune.unknown) or "off"
+        before = self.quirks.in_force()
+        for name, value in (self._kindness | {"unknown-devices": unknown, **fortune.quirks}).items():
+            if before[name] != value or name in fortune.quirks:
                 self.quirks.set(name, value)
         self.account.locked.clear()
         self.account.locked.update(self.fleet.imeis[each] for each in fortune.locked)
@@ -117,6 +119,7 @@ class ThingSpace:
     def settle(self) -> None:
         """What is due takes effect."""
         self._service.settle(self.clock.now)
+        self._work.set()
         self.watcher.took_effect()
 
     def answer(self, line: Line, asked: Asked) -> tuple[Called | None, Reply]:
@@ -125,6 +128,7 @@ class ThingSpace:
         call = _called(asked)
         self.watcher.arrives(line, call, asked)
         _, reply = self._service.answer(asked)
+        self._work.set()
         self.watcher.is_answered(call, reply)
         return call, reply
 
@@ -137,8 +141,10 @@ class ThingSpace:
     async def deliver(self) -> None:
         """Callbacks are sent as long as the world lasts."""
         while True:
-            await asyncio.sleep(ROUND)
-            if self.is_busy:
+            await self._work.wait()
+            self._work.clear()
+            while self.is_busy:
+                await asyncio.sleep(ROUND)
                 self.settle()
                 due = self._service.sim_secure.outbox.until(self.clock.now)
                 await asyncio.gather(*[self.send(parcel) for parcel in due])
@@ -156,6 +162,7 @@ class ThingSpace:
         if callback.count < MOST_SENT and callback.kind is not Kind.FORGED:
             again = replace(callback, count=callback.count + 1)
             self._service.sim_secure.outbox.put([again], self.clock.now + AGAIN)
+            self._work.set()
 
 
 def _called(asked: Asked) -> Called | None:
