@@ -124,10 +124,10 @@ async def recorded(work: Pass, book: Book, report: Report, journal: RunJournal) 
 
 async def _recalled(work: Pass, book: Book, journal: RunJournal, pool: Pool, observed: Observed) -> Memory:
     """What is remembered of a pool, once this reading has settled what earlier runs left open; an older one cannot."""
-    if observed.rests_on is None:
-        for earlier in await aside(book.settle_earlier, pool, observed):
-            _tell_of_earlier(journal, pool, earlier)
-    return await aside(book.recall, pool, observed, partial(work.inventory.mark, pool))
+    remembered, settled = await aside(book.recall, pool, observed, partial(work.inventory.mark, pool))
+    for earlier in settled:
+        _tell_of_earlier(journal, pool, earlier)
+    return remembered
 
 
 def _tell_of_earlier(journal: RunJournal, pool: Pool, earlier: Earlier) -> None:

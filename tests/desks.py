@@ -260,8 +260,8 @@ def assert_rows_as_reported(desk: Desk, done: Done) -> list[OutcomeRecord]:
 
 
 def _recalled(opened: Book, mark: Mark, observed: Observed) -> Memory:
-    opened.settle_earlier(POOL, observed)
-    return opened.recall(POOL, observed, mark)
+    remembered, _ = opened.recall(POOL, observed, mark)
+    return remembered
 
 
 def _desired(wanted: Sequence[str], protected: Sequence[str]) -> Desired:

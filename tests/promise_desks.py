@@ -253,8 +253,9 @@ class PromiseDesk:
         return planned
 
     async def _recalled(self, opened: Book, observed: Observed) -> Memory:
-        self.heard.proved += opened.settle_earlier(self.pool, observed)
-        return opened.recall(self.pool, observed, _no_mark)
+        remembered, settled = opened.recall(self.pool, observed, _no_mark)
+        self.heard.proved += settled
+        return remembered
 
 
 def _now() -> datetime:

@@ -102,7 +102,8 @@ class Past:
         """What the next run's whole reading proves."""
         with self.opened() as kept:
             kept.begin("apply", _info(()))
-            return kept.settle_earlier(FOTA, observed(*holders))
+            _, settled = kept.recall(FOTA, observed(*holders), self.mark)
+            return settled
 
     def recall(self, *holders: DeviceId, pool: Pool = FOTA) -> Memory:
         with database.read(self.path) as connection:
@@ -156,7 +157,7 @@ def test_an_inventory_that_comes_back_still_manages_what_it_names(past: Past) ->
 def test_a_run_that_did_not_come_to_its_plan_manages_nothing(past: Past) -> None:
     with past.opened() as kept:
         kept.begin("apply", _info(devices(1)))
-        kept.settle_earlier(FOTA, observed(ONE))
+        kept.recall(FOTA, observed(ONE), past.mark)
         kept.abandon()
     assert past.recall().managed == set()
     assert query(past.path, "SELECT verdict FROM runs") == [("stopped",)]

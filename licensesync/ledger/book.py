@@ -79,26 +79,30 @@ class Book:
             )
             self._run_id = begun.scalar_one()
 
-    def settle_earlier(self, pool: Pool, observed: Observed) -> list[Earlier]:
-        """What a whole reading proves of the actions that earlier runs left open; those that are settled by it."""
+    def recall(self, pool: Pool, observed: Observed, mark: Mark) -> tuple[Memory, list[Earlier]]:
+        """What bears on the plan of a pool, and what its reading proves of the actions that earlier runs left open.
+
+        Those are settled by it; a plan that rests on an older reading can prove nothing.
+        """
         now = self.now()
         with self.transaction():
-            before = earlier.unsettled(self.connection, pool, now)
-            after = earlier.proved(before, pool, observed, now)
-            changed = [new for old, new in zip(before, after, strict=True) if new != old]
-            earlier.settle(self.connection, changed)
-            earlier.forget_past_retries(self.connection, pool, now)
-            proved = [each.outcome for each in changed]
-            failures.forgive(self.connection, pool, proved)
-            approvals.strike_off(self.connection, pool, proved)
-            if not pool.product.is_listed:
-                holders.keep_proved(self.connection, pool, {each.device for each in changed}, observed)
-        return changed
+            left = earlier.unsettled(self.connection, pool, now)
+            settled = [] if observed.rests_on else self._settle(pool, left, observed, now)
+            if settled:
+                left = earlier.unsettled(self.connection, pool, now)
+            return memory.recall(self.connection, pool, observed, mark, now, left_open=left), settled
 
-    def recall(self, pool: Pool, observed: Observed, mark: Mark) -> Memory:
-        """What bears on the plan of a pool that was just read."""
-        with self.transaction():
-            return memory.recall(self.connection, pool, observed, mark, self.now())
+    def _settle(self, pool: Pool, before: Sequence[Earlier], observed: Observed, now: datetime) -> list[Earlier]:
+        after = earlier.proved(before, pool, observed, now)
+        changed = [new for old, new in zip(before, after, strict=True) if new != old]
+        earlier.settle(self.connection, changed)
+        earlier.forget_past_retries(self.connection, pool, now)
+        proved = [each.outcome for each in changed]
+        failures.forgive(self.connection, pool, proved)
+        approvals.strike_off(self.connection, pool, proved)
+        if not pool.product.is_listed:
+            holders.keep_proved(self.connection, pool, {each.device for each in changed}, observed)
+        return changed
 
     def undertake(self, plan: Plan, named: AbstractSet[DeviceId], inventory: InventoryInfo, mark: Mark) -> None:
         """A plan is about to be carried out: the inventory is applied, its devices are managed from now on."""

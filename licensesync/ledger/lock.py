@@ -91,8 +91,8 @@ def holder(ledger: Path, whose: str = RUN) -> str | None:
 
 
 def _file(ledger: Path, whose: str) -> Path:
-    name = {RUN: "lock", SERVICE: "serve.lock"}[whose]
-    return ledger.resolve().with_name(f"{ledger.resolve().name}.{name}")
+    ledger, name = ledger.resolve(), {RUN: "lock", SERVICE: "serve.lock"}[whose]
+    return ledger.with_name(f"{ledger.name}.{name}")
 
 
 def _locked(path: Path) -> int | None:

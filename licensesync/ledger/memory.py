@@ -30,9 +30,22 @@ DAY = timedelta(hours=24)
 AT_ONCE: Final = 10_000  # rows that are read at once
 
 
-def recall(connection: Connection, pool: Pool, observed: Observed, mark: Mark, now: datetime) -> Memory:
-    """What bears on the plan of a pool that was just read. Nothing is written."""
-    left = earlier.proved(earlier.unsettled(connection, pool, now), pool, observed, now)
+def recall(  # noqa: PLR0913 - what it depends on
+    connection: Connection,
+    pool: Pool,
+    observed: Observed,
+    mark: Mark,
+    now: datetime,
+    *,
+    left_open: Sequence[Earlier] | None = None,
+) -> Memory:
+    """What bears on the plan of a pool that was just read. Nothing is written.
+
+    `left_open` is what earlier runs left open, for whoever has looked at it already.
+    """
+    if left_open is None:
+        left_open = earlier.unsettled(connection, pool, now)
+    left = earlier.proved(left_open, pool, observed, now)
     return Memory(
         managed=Managed(connection, pool),
         quarantined=_quarantined(connection, pool, observed, mark, now),
