@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -25,6 +23,7 @@ from licensesync.settings import LocalSource, Settings
 from licensesync.settings import ThingSpace as Wanted
 from licensesync.simulator.bought import Sim
 from worlds.clock import Clock
+from worlds.ledger import reader
 from worlds.service import Fleet
 from worlds.story import Beginning, Edit, Wish
 
@@ -57,22 +56,27 @@ class Force:
 class Office:
     """What a company has on its machine: files and words, no program."""
 
-    def __init__(self, beginning: Beginning, fleet: Fleet, clock: Clock, folder: Path, ledger: Path) -> None:
-        self.fleet, self.clock, self.folder = fleet, clock, folder
+    def __init__(self, beginning: Beginning, fleet: Fleet, clock: Clock, ledger: Path) -> None:
+        self.fleet, self.clock = fleet, clock
+        self.ledger, self.folder = ledger, ledger.parent
         self.beginning = beginning
-        self.ledger = folder / "licensesync.db"
-        shutil.copy(ledger, self.ledger)
-        self._reader = sqlite3.connect(f"{self.ledger.as_uri()}?mode=ro", uri=True, isolation_level=None)
-        self.look("SELECT count(*) FROM runs")  # from here on who closes the ledger need not tidy it up
+        self._reader = reader(ledger)
         self.today = clock.here.date()
         self.passwords = 0
         self.refused: tuple[str, str, frozenset[str]] | None = None
         """Pool, hash and devices of the last refusal."""
         self.approved: dict[str, Approved] = {}
         self.settings = self._settings(Limits(beginning.count, float(beginning.percent), beginning.per_day))
-        self.force = self._read(Edit())
+        self._read_before: dict[str, Inventory] = {}
+        self._force: Force | None = None
         if beginning.sim and beginning.sim.held:
             self.import_list(fleet.sims[held] for held in beginning.sim.held)
+
+    @property
+    def force(self) -> Force:
+        """What is in force now: before the first commit nobody is named."""
+        self._force = self._force or self._read(Edit())
+        return self._force
 
     def import_list(self, sims: Iterable[Sim]) -> None:
         """The ledger takes these for the holders of SIM-Secure licenses, and nobody else."""
@@ -82,9 +86,6 @@ class Office:
     def look(self, query: str, *given: object) -> list[Any]:
         """Rows of the ledger, for whoever holds the program to its word."""
         return self._reader.execute(query, given).fetchall()
-
-    def close(self) -> None:
-        self._reader.close()
 
     def be_generous(self) -> None:
         """The guard lets everything pass but the removal of all."""
@@ -97,7 +98,7 @@ class Office:
     def edit(self, edit: Edit) -> None:
         """A commit; what is not in order changes nothing."""
         with suppress(InventoryError):
-            self.force = self._read(edit)
+            self._force = self._read(edit)
 
     def approve(self, until: int | None) -> None:
         if self.refused:
@@ -136,9 +137,11 @@ class Office:
     def _read(self, edit: Edit) -> Force:
         """Raises InventoryError."""
         text = "\n".join(self._lines(edit)) + "\n"
-        path = self.folder / "inventory.yaml"
-        path.write_text(text)
-        read = inventory.load(path, self.settings.pools, self.folder)
+        read = self._read_before.get(text)
+        if read is None:
+            path = self.folder / "inventory.yaml"
+            path.write_text(text)
+            read = self._read_before[text] = inventory.load(path, self.settings.pools, self.folder)
         commit = sha256(text.encode()).hexdigest()[:40]
         return Force(edit, read, replace(read.info, commit=commit), dict(self.approved))
 

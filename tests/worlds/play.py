@@ -5,26 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import shutil
-import tempfile
 import traceback
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
-from multiprocessing import util
 from pathlib import Path
 from typing import Final
 from unittest.mock import patch
 
 import structlog
 
-from licensesync.ledger import database, logins
+from licensesync.ledger import logins
 from licensesync.model import Report, Unread
+from worlds import ledger
 from worlds.clock import Clock, lived
 from worlds.laws import Broken, Laws
 from worlds.office import FOTA, SIM, Office
-from worlds.program import TROUBLE, Program, make_room, transactions_are_steps
+from worlds.program import TROUBLE, Program, make_room
 from worlds.service import Fleet, ThingSpace
 from worlds.story import (
     DAY,
@@ -50,7 +47,6 @@ LONG: Final = 12 * DAY
 """After so long no quarantine, no promise and no approval of the past is in the way, even by a clock that was wrong."""
 
 MOST_RUNS: Final = 3
-MEMORY: Final = Path("/dev/shm")  # noqa: S108 - what is made in it has a name that nobody can foretell
 
 
 @dataclass
@@ -67,10 +63,10 @@ class Played:
 class Life:
     """One story, as it goes on."""
 
-    def __init__(self, story: Story, clock: Clock, folder: Path) -> None:
+    def __init__(self, story: Story, clock: Clock, path: Path) -> None:
         self.story, self.clock = story, clock
         fleet = Fleet.of(story.beginning.devices)
-        self.office = Office(story.beginning, fleet, clock, folder, _empty_ledger())
+        self.office = Office(story.beginning, fleet, clock, path)
         self.laws = Laws(self.office)
         self.thingspace = ThingSpace(story, fleet, clock, self.laws)
         self.laws.watch(self.thingspace)
@@ -89,7 +85,6 @@ class Life:
             await self._stop_service()
             post.cancel()
             await asyncio.wait({post})
-            self.office.close()
         if not post.cancelled():
             post.result()
 
@@ -277,11 +272,12 @@ def play(story: Story) -> Played:
     lives: list[Life] = []
 
     async def live(clock: Clock) -> None:
-        lives.append(Life(story, clock, _emptied_folder()))
-        await lives[0].play()
+        with ledger.empty() as path:
+            lives.append(Life(story, clock, path))
+            await lives[0].play()
 
     broken: Broken | None = None
-    with transactions_are_steps(), patch.dict(logins._SLOW, n=2):  # to guess a password is no part of any story
+    with patch.dict(logins._SLOW, n=2):  # to guess a password is no part of any story
         try:
             lived(live)
         except Exception as error:  # noqa: BLE001 - whatever it is, the story is told
@@ -325,27 +321,3 @@ def _lines(report: Report) -> list[str]:
             f"  {each.action.verb} {each.action.device} {each.kind} {each.reason or ''}" for each in pool.outcomes
         ]
     return lines
-
-
-@cache
-def _memory() -> Path:
-    """A folder of this process, which goes with it; in memory, where the machine has such a one."""
-    folder = tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None)
-    util.Finalize(None, folder.cleanup, exitpriority=0)  # a worker process ends without what `atexit` knows
-    return Path(folder.name)
-
-
-def _emptied_folder() -> Path:
-    """Every world is at the same place, one after the other."""
-    folder = _memory() / "world"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    return folder
-
-
-@cache
-def _empty_ledger() -> Path:
-    """A ledger of no run, to be copied: to make one takes longer than most runs."""
-    path = _memory() / "empty.db"
-    database.prove(path)
-    return path

@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 import resource
 import sqlite3
-from collections.abc import AsyncIterator, Collection, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
-from contextvars import ContextVar
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager, suppress
 from typing import Final, Protocol
-
-from sqlalchemy import Engine, event
 
 from licensesync import composition, running
 from licensesync.callbacks import waiting
@@ -32,6 +29,7 @@ from licensesync.thingspace import callback_wire
 from licensesync.thingspace.client import Client
 from licensesync.thingspace.login import Login, Logins
 from licensesync.thingspace.transport import Bounds
+from worlds.ledger import USER
 from worlds.office import SIM, Office
 from worlds.service import Letterbox, Line, ThingSpace
 from worlds.story import Run, Step, Trouble
@@ -40,9 +38,6 @@ SECRET: Final = CallbackCredentials("callback-user-2c9d", "callback-password-7e1
 TIMEOUT: Final = 30.0
 TROUBLE: Final = "-- "
 """What a line begins with that tells of one."""
-
-
-_PROGRAM: ContextVar[Program | None] = ContextVar("program", default=None)
 
 
 class Killed(BaseException):
@@ -95,7 +90,7 @@ class Program:
         self.told: list[str] = []
         self.failures: list[BaseException] = []
         """What any of its tasks has raised, which nothing here explains."""
-        self.open_files = list[sqlite3.Connection]()
+        self.under_way = set[sqlite3.Connection]()
         self._listener = listener
         self._steps, self._troubles = 0, list[Trouble]()
         self._stop = asyncio.Event()
@@ -177,9 +172,9 @@ class Program:
             raise AssertionError("one run at a time: a second one has begun beside the first")
 
     def _begin(self, life: object) -> asyncio.Task[object]:
-        token = _PROGRAM.set(self)
+        token = USER.set(self)
         task: asyncio.Task[object] = asyncio.ensure_future(life)  # type: ignore[call-overload]  # a coroutine
-        _PROGRAM.reset(token)
+        USER.reset(token)
         self._tasks.add(task)
         task.add_done_callback(self._has_ended)
         return task
@@ -192,8 +187,8 @@ class Program:
     async def _ended(self) -> None:
         while self._tasks:
             await asyncio.wait(self._tasks)
-        for file in self.open_files if self.dead else ():
-            file.close()  # the system does that
+        for each in [*self.under_way] if self.dead else ():
+            each.rollback()  # as whoever opens the ledger next does it
 
     async def _live(self) -> None:
         async with self._hearing():
@@ -289,36 +284,3 @@ def fill_disk() -> None:
 def make_room() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
-
-
-@contextmanager
-def transactions_are_steps() -> Iterator[None]:
-    """A program may be killed whenever one begins, and before it is kept."""
-
-    def begins(_: object) -> None:
-        if program := _PROGRAM.get():
-            program.step("begins a transaction")
-
-    def commits(_: object) -> None:
-        if program := _PROGRAM.get():
-            program.step("keeps a transaction")
-
-    def opens(file: sqlite3.Connection, _: object) -> None:
-        if program := _PROGRAM.get():
-            program.open_files.append(file)
-
-    def closes(file: sqlite3.Connection, _: object) -> None:
-        if (program := _PROGRAM.get()) and file in program.open_files:
-            program.open_files.remove(file)
-
-    event.listen(Engine, "connect", opens)
-    event.listen(Engine, "close", closes)
-    event.listen(Engine, "begin", begins)
-    event.listen(Engine, "commit", commits)
-    try:
-        yield
-    finally:
-        event.remove(Engine, "connect", opens)
-        event.remove(Engine, "close", closes)
-        event.remove(Engine, "begin", begins)
-        event.remove(Engine, "commit", commits)

@@ -140,7 +140,7 @@ _APPROVED_TOO_LONG_AGO: Final = (Run(), Approval(until=1), Wait(2 * DAY), Run())
 
 
 def _beginning(chance: Chance) -> Beginning:
-    devices = chance.choice([3, 6, 12, 20])
+    devices = chance.choice([3, 6, 9, 14])
     licenses = chance.choice([devices, devices + 5, chance.randrange(1, devices + 1)])
     held = chance.sample(range(devices), chance.randrange(min(licenses, devices) + 1))
     product = chance.choice(["fota", "fota", "fota", "fota", "sim", "both"])
@@ -179,7 +179,7 @@ def _events(chance: Chance, beginning: Beginning) -> Iterator[Event]:
     yield edit
     if shrinks or chance.random() < 0.2:
         yield Run()
-    for _ in range(chance.choice([2, 3] if shrinks else [1, 1, 1, 1, 2, 3])):
+    for _ in range(chance.choice([2, 3] if shrinks else [1, 1, 1, 1, 1, 2])):
         if chance.random() < 0.8:
             yield _fortune(chance, beginning)
         if shrinks or chance.random() < 0.5:
