@@ -117,8 +117,8 @@ MUTANTS: Final = (
     Mutant(
         "what a killed run left in flight is not looked at again",
         "ledger/earlier.py",
-        "or_(IS_OPEN, outcomes.c.retry_at > now),",
-        "or_(outcomes.c.retry_at > now),",
+        "or_(IS_OPEN, outcomes.c.retry_at > _NOW)",
+        "or_(outcomes.c.retry_at > _NOW)",
     ),
     Mutant(
         "an action of an earlier run is done whatever the list says",

@@ -130,6 +130,8 @@ def drawn(seed: int) -> Story:
     """The story of a seed."""
     chance = Chance(f"world {seed}")
     beginning = _beginning(chance)
+    if seed % 40 == 10:
+        return Story(seed, _of_few_removals(beginning), (*_REMOVED_UNHEARD, *_events(chance, beginning)))
     edit, *events = _events(chance, beginning)
     first = _APPROVED_TOO_LONG_AGO if seed % 20 == 0 else ()
     return Story(seed, beginning, (edit, *first, *events))
@@ -137,6 +139,16 @@ def drawn(seed: int) -> Story:
 
 _APPROVED_TOO_LONG_AGO: Final = (Run(), Approval(until=1), Wait(2 * DAY), Run())
 """Where the first run is refused, the second must be too: chance seldom puts these in a row."""
+
+_MANY, _FEWER, _FEWEST = (Edit(sim=tuple(map(Wish, range(devices)))) for devices in (9, 6, 3))
+_REMOVED_UNHEARD: Final = (_MANY, Run(), Fortune({"callback-lost": "on"}), _FEWER, Run(), _FEWEST, Run())
+"""Three lose a license, which nobody is told; three more would be too many for a day."""
+
+
+def _of_few_removals(beginning: Beginning) -> Beginning:
+    devices = max(9, beginning.devices)
+    bought = Bought(licenses=devices, others=0, held=(), lifetime=False, mode=Mode.MANAGED)
+    return replace(beginning, devices=devices, sim=bought, count=100, percent=100, per_day=3)
 
 
 def _beginning(chance: Chance) -> Beginning:
