@@ -50,6 +50,11 @@ def pytest_collection(session: pytest.Session) -> None:
                 importlib.import_module(".".join(path.relative_to(TESTS).with_suffix("").parts))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first, or others would wait for its end."""
+    items.sort(key=lambda item: "test_worlds.py" not in item.nodeid)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--toxic-seeds", help="the seeds of tests/test_toxic_campaign.py to be played: 7, or 100-400")
 

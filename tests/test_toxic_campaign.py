@@ -18,7 +18,7 @@ AT_ONCE: Final = 4
 TOGETHER: Final = 10
 """Seeds in one test."""
 
-ALWAYS: Final = {"fota": 25, "promises": 2}
+ALWAYS: Final = {"fota": 20, "promises": 2}
 """So many tests of each kind are run every time, the others where there is time."""
 
 TESTS: Final = 300

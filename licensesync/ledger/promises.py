@@ -64,14 +64,13 @@ def of_requests(
     A request that is known has an entry, and that is empty where it was made for other devices. `pools` are those of
     the settings by licenses.
     """
-    requests = {request for request, _, _ in asked}
-    of_requests: dict[str, object] = {"requests": list(requests)}
-    found: dict[str, list[Promise]] = {request: [] for request in connection.execute(_KNOWN, of_requests).scalars()}
-    of_devices = {
+    wanted = {
+        "requests": list({request for request, _, _ in asked}),
         "imeis": list({imei for _, imei, _ in asked if imei}),
         "iccids": list({iccid for _, _, iccid in asked if iccid}),
     }
-    for row in connection.execute(_OF_REQUESTS, of_requests | of_devices) if found else ():
+    found: dict[str, list[Promise]] = {request: [] for request in connection.execute(_KNOWN, wanted).scalars()}
+    for row in connection.execute(_OF_REQUESTS, wanted) if found else ():
         found[row.request].append(_promise(row, pools))
     return found
 
