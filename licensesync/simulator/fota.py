@@ -251,7 +251,8 @@ class Fota:
                 rows.append(row)
             if self._quirks.happens(ROWS_CONTRADICT, call):
                 opposite = End.LOCKED if told.end in _EFFECTS else _EFFECT_OF[verb]
-                rows.append(write_row(verb, replace(told, end=opposite), fields, self._quirks))
+                place = len(rows) - self._chance.randrange(2)
+                rows.insert(place, write_row(verb, replace(told, end=opposite), fields, self._quirks))
         return rows
 
     def _is_denied(self, verdict: Verdict, call: Call) -> bool:

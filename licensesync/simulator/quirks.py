@@ -207,7 +207,9 @@ WRITE_ROWS_LOST = _NEW.dose("write-rows-lost", "A row of a write is missing; its
 FALSE_SUCCESS = _NEW.dose("false-success", "A row of a write says success though nothing was done.", "writes")
 FALSE_FAILURE = _NEW.dose("false-failure", "A row of a write says failure though all was done.", "writes")
 ROWS_CONTRADICT = _NEW.dose(
-    "rows-contradict", "A row of a write is followed by another for its device that says the opposite.", "writes"
+    "rows-contradict",
+    "Before or after a row of a write stands another for its device that says the opposite.",
+    "writes",
 )
 EXTRA_ROWS = _NEW.count("extra-rows", "A write answers so many rows for devices that were not asked.")
 PURCHASE_TYPE = _NEW.choice(

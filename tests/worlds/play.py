@@ -200,10 +200,17 @@ class Life:
             runs += 1
             lacking = self._lacking(report, before)
             if self.laws.writes == writes and not lacking:
+                self._nothing_is_left_open()
                 self.laws.figures[f"in step after {runs} runs"] += 1
                 return
         lacking = lacking or f"run {most + 1} still writes"
         raise Broken(f"when misfortune ends, at most {MOST_RUNS} runs bring the world to what is desired", lacking)
+
+    def _nothing_is_left_open(self) -> None:
+        """A whole reading tells of every FOTA action what became of it."""
+        query = "SELECT verb, device FROM outcomes WHERE iccid IS NULL AND outcome IN ('unknown', 'pending')"
+        if left := self.office.look(query):
+            raise Broken("when misfortune ends, the ledger knows the end of every FOTA action", f"{left}")
 
     def _runs_that_ask_again(self) -> int:
         """Of SIM-Secure requests whose end nobody knows, a run asks again for as many as licenses are free."""

@@ -154,7 +154,8 @@ def _of_few_removals(beginning: Beginning) -> Beginning:
 def _beginning(chance: Chance) -> Beginning:
     devices = chance.choice([3, 6, 9, 14])
     licenses = chance.choice([devices, devices + 5, chance.randrange(1, devices + 1)])
-    held = chance.sample(range(devices), chance.randrange(min(licenses, devices) + 1))
+    most = min(licenses, devices)
+    held = chance.sample(range(devices), chance.choice([most, chance.randrange(most + 1)]))
     product = chance.choice(["fota", "fota", "fota", "fota", "sim", "both"])
     return Beginning(
         devices=devices,
