@@ -6,8 +6,9 @@ import asyncio
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from core_worlds import pool
@@ -166,3 +167,15 @@ async def test_a_run_sends_no_batch_that_is_not_kept_and_goes_on_when_the_ledger
         _, err = await process.communicate()
         assert process.returncode == 0, err
         assert fleet.holders == set(imeis(0, 400))
+
+
+@pytest.mark.parametrize("step", ["do_begin", "do_commit"])
+def test_a_run_that_is_interrupted_within_a_transaction_is_known_to_have_been_stopped(
+    begun: Book, ledger: Path, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(begun.connection.engine.dialect, step, Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            begun.prune(timedelta(days=1))
+    begun.abandon()
+    assert query(ledger, "SELECT verdict FROM runs") == [("stopped",)]

@@ -28,10 +28,10 @@ OWNER_ONLY = 0o600
 
 Ledger = Connection
 """A ledger that is open: what the functions of this package are given."""
-PATH = "path"
-"""What a connection's `info` calls the ledger's file."""
+_PATH = "path"
+"""The option of a connection that is the ledger's file."""
 _TURN = "turn"
-"""What it calls the lock of those who use the connection, in whatever thread."""
+"""The one that is the lock of those who use the connection, in whatever thread."""
 
 
 @contextmanager
@@ -161,7 +161,8 @@ def explained(path: Path) -> Iterator[None]:
 @contextmanager
 def alone(connection: Connection) -> Iterator[None]:
     """No other thread uses the connection meanwhile. Raises LedgerError for whatever the database says no with."""
-    with connection.info[_TURN], explained(connection.info[PATH]):
+    kept = connection.get_execution_options()
+    with kept[_TURN], explained(kept[_PATH]):
         yield
 
 
@@ -225,8 +226,7 @@ def _connected(path: Path, *, looking: bool = False, copied: bool = False) -> It
     """One connection, whose transactions begin when they are asked for: as writers, unless it is for looking only."""
     turn = RLock()
     with _engine(path, looking=looking, copied=copied).connect() as connection:
-        connection.info[PATH] = path
-        connection.info[_TURN] = turn
+        connection.execution_options(**{_PATH: path, _TURN: turn})
         try:
             yield connection
         finally:

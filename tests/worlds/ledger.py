@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -85,7 +86,7 @@ class _Open(QueuePool):
 
 @contextmanager
 def empty() -> Iterator[Path]:
-    """A ledger of no run, in a folder of its own. After a world that ends with an exception the next has another."""
+    """A ledger of no run, in a folder of its own. After a world that ends with an exception the next has a new one."""
     path = _folder() / "licensesync.db"
     with patch.multiple(database, _open=Kept.opened, NullPool=_Open):
         try:
@@ -94,10 +95,13 @@ def empty() -> Iterator[Path]:
             else:
                 database.prove(path)
             yield path
+            assert not any(each.in_transaction for each in Kept.all), "a transaction goes on after the end of a world"
         except BaseException:
             for each in [*Kept.all]:
                 each.close()
-            _folder.cache_clear()
+            database._engine.cache_clear()
+            reader.cache_clear()
+            path.unlink(missing_ok=True)
             raise
 
 
@@ -119,6 +123,7 @@ def _empty(path: Path) -> None:
 @cache
 def _folder() -> Path:
     """A folder of this process, which goes with it; in memory, where the machine has such a one."""
-    folder = tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None)
+    given = os.environ.get("TMPDIR")
+    folder = tempfile.TemporaryDirectory(dir=given or (MEMORY if MEMORY.is_dir() else None))
     util.Finalize(None, folder.cleanup, exitpriority=0)  # a worker process ends without what `atexit` knows
     return Path(folder.name)

@@ -241,7 +241,7 @@ class Life:
             Wait(60.0),
             Restart(),
             Wait(LONG),
-            replace(edit, fota=fota, sim=sim),
+            replace(edit, fota=fota, sim=sim, bold=False),
         )
 
     def _lacking(self, report: Report | None, before: dict[str, frozenset[str]]) -> str:
@@ -287,7 +287,9 @@ def play(story: Story) -> Played:
     with patch.dict(logins._SLOW, n=2):  # to guess a password is no part of any story
         try:
             lived(live)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the story is told
+        except Exception as error:
+            if not lives:  # nothing has happened yet
+                raise
             broken = _law_broken_by(error, lives)
         finally:
             make_room()

@@ -132,6 +132,8 @@ def drawn(seed: int) -> Story:
     beginning = _beginning(chance)
     if seed % 40 == 10:
         return Story(seed, _of_few_removals(beginning), (*_REMOVED_UNHEARD, *_events(chance, beginning)))
+    if seed % 40 == 30:
+        return Story(seed, _full(beginning), (*_SWAPPED, *_events(chance, beginning)))
     edit, *events = _events(chance, beginning)
     first = _APPROVED_TOO_LONG_AGO if seed % 20 == 0 else ()
     return Story(seed, beginning, (edit, *first, *events))
@@ -143,6 +145,15 @@ _APPROVED_TOO_LONG_AGO: Final = (Run(), Approval(until=1), Wait(2 * DAY), Run())
 _MANY, _FEWER, _FEWEST = (Edit(sim=tuple(map(Wish, range(devices)))) for devices in (9, 6, 3))
 _REMOVED_UNHEARD: Final = (_MANY, Run(), Fortune({"callback-lost": "on"}), _FEWER, Run(), _FEWEST, Run())
 """Three lose a license, which nobody is told; three more would be too many for a day."""
+
+
+_SWAPPED: Final = (Fortune(locked=(0,)), Edit(fota=tuple(map(Wish, (3, 4, 5)))), Run())
+"""Three shall follow three others, of whom one is locked and keeps its license: so one of the three has to wait."""
+
+
+def _full(beginning: Beginning) -> Beginning:
+    begun = replace(beginning, count=100, percent=100, per_day=100, mode=Mode.FULL)
+    return replace(begun, devices=max(6, beginning.devices), licenses=3, held=(0, 1, 2))
 
 
 def _of_few_removals(beginning: Beginning) -> Beginning:
