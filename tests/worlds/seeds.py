@@ -130,10 +130,9 @@ def drawn(seed: int) -> Story:
     """The story of a seed."""
     chance = Chance(f"world {seed}")
     beginning = _beginning(chance)
-    if seed % 40 == 10:
-        return Story(seed, _of_few_removals(beginning), (*_REMOVED_UNHEARD, *_events(chance, beginning)))
-    if seed % 40 == 30:
-        return Story(seed, _full(beginning), (*_SWAPPED, *_events(chance, beginning)))
+    if begun := _BEGUN.get(seed % 40):
+        begins, first = begun
+        return Story(seed, begins(beginning), (*first, *_events(chance, beginning)))
     edit, *events = _events(chance, beginning)
     first = _APPROVED_TOO_LONG_AGO if seed % 20 == 0 else ()
     return Story(seed, beginning, (edit, *first, *events))
@@ -141,6 +140,16 @@ def drawn(seed: int) -> Story:
 
 _APPROVED_TOO_LONG_AGO: Final = (Run(), Approval(until=1), Wait(2 * DAY), Run())
 """Where the first run is refused, the second must be too: chance seldom puts these in a row."""
+
+_TOLD_LIES: Final = (
+    Fortune(dict.fromkeys(("callback-failed", "callback-lost", "callback-forged", "callback-other-sku"), "on")),
+    Edit(sim=tuple(map(Wish, range(9)))),
+    Run(),
+)
+"""Nobody gets a license, and only those say otherwise who know no password, or speak of another SKU."""
+
+_TOLD_BOTH: Final = (Fortune(dict.fromkeys(("callback-failed", "callback-contradicts"), "on")), *_TOLD_LIES[1:])
+"""Nobody gets a license, and the service says first so, and then the contrary."""
 
 _MANY, _FEWER, _FEWEST = (Edit(sim=tuple(map(Wish, range(devices)))) for devices in (9, 6, 3))
 _REMOVED_UNHEARD: Final = (_MANY, Run(), Fortune({"callback-lost": "on"}), _FEWER, Run(), _FEWEST, Run())
@@ -160,6 +169,15 @@ def _of_few_removals(beginning: Beginning) -> Beginning:
     devices = max(9, beginning.devices)
     bought = Bought(licenses=devices, others=0, held=(), lifetime=False, mode=Mode.MANAGED)
     return replace(beginning, devices=devices, sim=bought, count=100, percent=100, per_day=3)
+
+
+_BEGUN: Final[Mapping[int, tuple[Callable[[Beginning], Beginning], tuple[Event, ...]]]] = {
+    5: (_of_few_removals, _TOLD_LIES),
+    10: (_of_few_removals, _REMOVED_UNHEARD),
+    25: (_of_few_removals, _TOLD_BOTH),
+    30: (_full, _SWAPPED),
+}
+"""How one in ten stories begins, by what is left of its seed: chance seldom leads there."""
 
 
 def _beginning(chance: Chance) -> Beginning:
