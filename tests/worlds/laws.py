@@ -18,6 +18,7 @@ from licensesync.simulator.sim_quirks import PENDING_COUNTS
 from worlds.office import FOTA, SIM, Force, Office
 from worlds.program import Program
 from worlds.service import WRITES, Line, ThingSpace
+from worlds.walk import Walk
 from worlds.wanted import Wanted
 
 DAY: Final = timedelta(hours=24)
@@ -37,14 +38,6 @@ class Broken(AssertionError):
     def __init__(self, law: str, how: str) -> None:
         super().__init__(f"{law}: {how}")
         self.law = law
-
-
-@dataclass
-class Walk:
-    """One reading of the list, as it went at the service and as it came to the program."""
-
-    held_throughout: set[str]
-    seen: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -163,10 +156,8 @@ class Laws:
         going, free = self.going, self._told_free[id(reply)]
         if going is None or reply.status >= 300:
             return
-        if call is Call.STATUS and going.walk:
-            holders = self.states[-1][FOTA]
-            going.walk.held_throughout &= holders
-            going.walk.seen |= {imei for imei in holders if imei.encode() in reply.body}
+        if call is Call.STATUS and going.walk and not going.has_written(FOTA):
+            going.walk.comes(reply, self.states[-1][FOTA])
             going.observed[FOTA] = len(going.walk.seen)
         if call is Call.SKUS and not going.has_written(SIM):
             going.agreed = self._agrees(reply)
@@ -237,9 +228,10 @@ class Laws:
         if going.walk is None:
             self._law(False, law, "this run has not read the pool")
             return
-        lacking = going.walk.held_throughout - going.walk.seen
+        lacking, counts = going.walk.lacking, going.walk.counts
         lied = max(0, -self.thingspace.quirks[ASSIGNED_OFF_BY]) + (self.thingspace.quirks[ASSIGNED_DRIFTS] != 0)
         self._law(len(lacking) <= lied, law, f"{sorted(lacking)} held a license all the time, and were not seen")
+        self._law(len(counts) <= 1, law, f"the service's count changed meanwhile: {counts}")
 
     def _is_desired(self, going: Going, pool: str, devices: set[str]) -> None:
         desired = self.wanted.desired(pool, going.force, going.today)

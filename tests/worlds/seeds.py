@@ -151,6 +151,16 @@ _TOLD_LIES: Final = (
 _TOLD_BOTH: Final = (Fortune(dict.fromkeys(("callback-failed", "callback-contradicts"), "on")), *_TOLD_LIES[1:])
 """Nobody gets a license, and the service says first so, and then the contrary."""
 
+_UNTIL_TOMORROW: Final = (
+    Edit(fota=(Wish(0), Wish(1), Wish(2, until=1))),
+    Run(),
+    Wait(14.5 * HOUR),
+    Run(),
+    Wait(HOUR),
+    Run(),
+)
+"""What was in step before midnight is not any more, though nothing has changed at the service since it was read."""
+
 _MANY, _FEWER, _FEWEST = (Edit(sim=tuple(map(Wish, range(devices)))) for devices in (9, 6, 3))
 _REMOVED_UNHEARD: Final = (_MANY, Run(), Fortune({"callback-lost": "on"}), _FEWER, Run(), _FEWEST, Run())
 """Three lose a license, which nobody is told; three more would be too many for a day."""
@@ -165,6 +175,10 @@ def _full(beginning: Beginning) -> Beginning:
     return replace(begun, devices=max(6, beginning.devices), licenses=3, held=(0, 1, 2))
 
 
+def _read_seldom(beginning: Beginning) -> Beginning:
+    return replace(_full(beginning), reread=True)
+
+
 def _of_few_removals(beginning: Beginning) -> Beginning:
     devices = max(9, beginning.devices)
     bought = Bought(licenses=devices, others=0, held=(), lifetime=False, mode=Mode.MANAGED)
@@ -174,10 +188,11 @@ def _of_few_removals(beginning: Beginning) -> Beginning:
 _BEGUN: Final[Mapping[int, tuple[Callable[[Beginning], Beginning], tuple[Event, ...]]]] = {
     5: (_of_few_removals, _TOLD_LIES),
     10: (_of_few_removals, _REMOVED_UNHEARD),
+    15: (_read_seldom, _UNTIL_TOMORROW),
     25: (_of_few_removals, _TOLD_BOTH),
     30: (_full, _SWAPPED),
 }
-"""How one in ten stories begins, by what is left of its seed: chance seldom leads there."""
+"""How one in eight stories begins, by what is left of its seed: chance seldom leads there."""
 
 
 def _beginning(chance: Chance) -> Beginning:
