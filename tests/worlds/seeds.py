@@ -130,9 +130,9 @@ def drawn(seed: int) -> Story:
     """The story of a seed."""
     chance = Chance(f"world {seed}")
     beginning = _beginning(chance)
-    if begun := _BEGUN.get(seed % 40):
-        begins, first = begun
-        return Story(seed, begins(beginning), (*first, *_events(chance, beginning)))
+    if special := _SPECIAL.get(seed % 80):
+        begins, events_of_it = special
+        return Story(seed, begins(beginning), events_of_it)
     edit, *events = _events(chance, beginning)
     first = _APPROVED_TOO_LONG_AGO if seed % 20 == 0 else ()
     return Story(seed, beginning, (edit, *first, *events))
@@ -172,7 +172,7 @@ _SWAPPED: Final = (Fortune(locked=(0,)), Edit(fota=tuple(map(Wish, (3, 4, 5)))),
 
 def _full(beginning: Beginning) -> Beginning:
     begun = replace(beginning, count=100, percent=100, per_day=100, mode=Mode.FULL)
-    return replace(begun, devices=max(6, beginning.devices), licenses=3, held=(0, 1, 2))
+    return replace(begun, devices=max(6, beginning.devices), licenses=3, held=(0, 1, 2), sim=None)
 
 
 def _read_seldom(beginning: Beginning) -> Beginning:
@@ -182,21 +182,21 @@ def _read_seldom(beginning: Beginning) -> Beginning:
 def _of_few_removals(beginning: Beginning) -> Beginning:
     devices = max(9, beginning.devices)
     bought = Bought(licenses=devices, others=0, held=(), lifetime=False, mode=Mode.MANAGED)
-    return replace(beginning, devices=devices, sim=bought, count=100, percent=100, per_day=3)
+    return replace(beginning, devices=devices, mode=None, sim=bought, count=100, percent=100, per_day=3)
 
 
-_BEGUN: Final[Mapping[int, tuple[Callable[[Beginning], Beginning], tuple[Event, ...]]]] = {
+_SPECIAL: Final[Mapping[int, tuple[Callable[[Beginning], Beginning], tuple[Event, ...]]]] = {
     5: (_of_few_removals, _TOLD_LIES),
     10: (_of_few_removals, _REMOVED_UNHEARD),
     15: (_read_seldom, _UNTIL_TOMORROW),
     25: (_of_few_removals, _TOLD_BOTH),
     30: (_full, _SWAPPED),
 }
-"""How one in eight stories begins, by what is left of its seed: chance seldom leads there."""
+"""Where chance seldom leads: these are one in sixteen, by what is left of their seeds."""
 
 
 def _beginning(chance: Chance) -> Beginning:
-    devices = chance.choice([3, 6, 9, 14])
+    devices = chance.choice([3, 5, 8, 12])
     licenses = chance.choice([devices, devices + 5, chance.randrange(1, devices + 1)])
     most = min(licenses, devices)
     held = chance.sample(range(devices), chance.choice([most, chance.randrange(most + 1)]))
