@@ -202,6 +202,7 @@ class Laws:
         )
         if going is None:
             return
+        self._nothing_done_is_denied()  # what this request will make true was not so before
         pool = SIM if call in SIM_CALLS else FOTA
         devices = self._devices(pool, asked)
         already = going.sent.setdefault((pool, "assign" if call in ASSIGNS else "remove"), set())
