@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from fractions import Fraction
 from math import floor
-from typing import Final
+from typing import Final, NamedTuple
 
 from licensesync.model import Mode, Plan, Report
 from licensesync.simulator.calls import Call
@@ -88,6 +88,7 @@ class Laws:
         self._free_then: dict[str, int] = {}
         self._told_free: dict[int, dict[str, int]] = {}
         """By answer, how many licenses were free when it was given: others may take them before it arrives."""
+        self._seen_done: set[Row] = set()
         self._rejected: Counter[str] = Counter()
         self._password = 0
 
@@ -314,12 +315,12 @@ class Laws:
     def _nothing_done_is_denied(self) -> None:
         """Whoever was assigned a license has held it at some time since that run began, and the other way round."""
         for row in self._rows():
-            since = self._met.get(row.run, 0)
-            if row.outcome != "done":
+            if row.outcome != "done" or row in self._seen_done:
                 continue
-            held = row.verb == "assign"
+            held, since = row.verb == "assign", self._met.get(row.run, 0)
             fits = any((row.device in state[row.pool]) is held for state in self.states[since:])
             self._law(fits, "no outcome `done` that the world denies", f"{row}")
+            self._seen_done.add(row)
 
     def _commit_is_told(self, going: Going) -> None:
         ((told,),) = self.office.look('SELECT "commit" FROM runs WHERE run = ?', going.run)
@@ -338,7 +339,7 @@ class Laws:
             " FROM outcomes JOIN pool_runs ON pool_run_id = pool_runs.id JOIN runs ON run_id = runs.id"
             " WHERE run = ifnull(?, run)"
         )
-        return [Row(*row) for row in self.office.look(query, run)]
+        return [Row._make(row) for row in self.office.look(query, run)]
 
     def _agrees(self, reply: Reply) -> bool:
         """Whether as many SIM-Secure licenses are assigned as the ledger knows, give or take what is still open."""
@@ -368,8 +369,7 @@ class Laws:
         return int(count)
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """What the ledger says of one action."""
 
     run: str
