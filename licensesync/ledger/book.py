@@ -141,10 +141,10 @@ class Book:
                 _FINISH,
                 {
                     "of_run": self._run_id,
-                    "finished_at": report.finished_at,
-                    "verdict": report.verdict,
-                    "exit": int(exit_code),
-                    "plan": report.plan.hash,
+                    "at": report.finished_at,
+                    "how": report.verdict,
+                    "code": int(exit_code),
+                    "hash": report.plan.hash,
                 },
             )
 
@@ -199,11 +199,11 @@ class Book:
             _FINISH_POOL,
             {
                 "of_pool_run": self._pool_runs[planned.pool.name],
-                "verdict": report.verdict,
-                "problem": report.problem,
-                "counts": report.counts,
-                "held": planned.reasons if isinstance(planned, Plan) else {},
-                "waiting": planned.number_held(*WAITING) if isinstance(planned, Plan) else 0,
+                "how": report.verdict,
+                "why": report.problem,
+                "outcomes": report.counts,
+                "reasons": planned.reasons if isinstance(planned, Plan) else {},
+                "wait": planned.number_held(*WAITING) if isinstance(planned, Plan) else 0,
             },
         )
 
@@ -239,9 +239,23 @@ class Book:
 
 
 _BEGIN = insert(runs).returning(runs.c.id)
-_FINISH = update(runs).where(runs.c.id == bindparam("of_run"))
+_FINISH = (
+    update(runs)
+    .where(runs.c.id == bindparam("of_run"))
+    .values(finished_at=bindparam("at"), verdict=bindparam("how"), exit=bindparam("code"), plan=bindparam("hash"))
+)
 _BEGIN_POOL = insert(pool_runs).returning(pool_runs.c.id)
-_FINISH_POOL = update(pool_runs).where(pool_runs.c.id == bindparam("of_pool_run"))
+_FINISH_POOL = (
+    update(pool_runs)
+    .where(pool_runs.c.id == bindparam("of_pool_run"))
+    .values(
+        verdict=bindparam("how"),
+        problem=bindparam("why"),
+        counts=bindparam("outcomes"),
+        held=bindparam("reasons"),
+        waiting=bindparam("wait"),
+    )
+)
 _APPLIED = select(applied.c.digest).where(applied.c.licenses == bindparam("whose"))
 _NEWLY_APPLIED = insert_or(applied)
 _APPLY = _NEWLY_APPLIED.on_conflict_do_update(
